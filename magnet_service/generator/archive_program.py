@@ -1,0 +1,197 @@
+"""The graph of a `.pt2` archive: `models/model.json` read call by call into a `Program`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from torch import Tensor
+
+from magnet_service.errors import RefusedArchive, UnsupportedOperation
+from magnet_service.generator.archive_arguments import Scope, read_argument
+from magnet_service.generator.archive_batch import generalise, read_size
+from magnet_service.generator.archive_json import Field
+from magnet_service.generator.program import BatchSize, Call, Constant, Program, Value
+
+__all__ = ["read_program"]
+
+_MAJOR = 8
+_ATEN = re.compile(r"torch\.ops\.(aten\.[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z0-9_]+)")
+# They state facts about dtype and device that the reader has checked itself, and compute nothing.
+_ASSERTIONS = frozenset({"aten._assert_tensor_metadata.default"})
+_FLOATING = (6, 7, 8, 13)
+
+
+def read_program(document: Field, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor]) -> Program:
+    """Turn the JSON of an exported program into a straight line of calls.
+
+    Arguments:
+        document: the whole of `models/model.json`.
+        weights: parameters and persistent buffers by their fully qualified name.
+        constants: buffers that are not persistent and lifted constants by name.
+
+    Returns:
+        The program; its constants are those that some call reads.
+
+    Raises:
+        RefusedArchive: another major version of the schema, a size expression that is not the batch, a custom object,
+            more than one latent input or output, or a module exported in training mode.
+        UnsupportedOperation: a call outside ATen.
+        DamagedData: a key, a type or a name that does not fit.
+
+    Accuracy: exact.
+    """
+    major = document.get("schema_version").get("major").integer()
+    if major != _MAJOR:
+        raise RefusedArchive(
+            f"{document.place}: schema version {major} is not read, only {_MAJOR} is (torch 2.9 to 2.13); export again "
+            f"with such a torch.",
+            reason="SCHEMA_VERSION",
+        )
+    module = document.get("graph_module")
+    graph = module.get("graph")
+    metas = graph.get("tensor_values").entries()
+    latent, inputs = _read_inputs(module.get("signature"), weights, constants)
+    if latent not in metas:
+        raise graph.damaged(f"a graph that describes its input {latent!r} under tensor_values")
+    batch, latent_shape = _read_latent(metas[latent])
+    shapes = {name: tuple(read_size(size, batch) for size in meta.get("sizes").items()) for name, meta in metas.items()}
+    symbols = {name: read_size(size, batch) for name, size in graph.get("sym_int_values").entries().items()}
+    scope = Scope({latent: Value(latent), **{name: Constant(name) for name in inputs}}, symbols)
+    calls = _read_calls(graph.get("nodes").items(), scope)
+    fixed = batch if isinstance(batch, int) else None
+    if fixed is not None:
+        calls = generalise(calls, latent, shapes, fixed)
+    output = _read_output(module.get("signature"), scope)
+    read = {name for call in calls for name in _constants_of(tuple(call.arguments.values()))}
+    return Program(
+        latent=latent,
+        latent_shape=latent_shape,
+        output=output,
+        calls=calls,
+        constants={name: tensor for name, tensor in inputs.items() if name in read},
+        batch=fixed,
+    )
+
+
+def _read_inputs(
+    signature: Field, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor]
+) -> tuple[str, dict[str, Tensor]]:
+    latents: list[str] = []
+    inputs: dict[str, Tensor] = {}
+    kinds = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}
+    for spec in signature.get("input_specs").items():
+        kind, body = spec.tagged()
+        if kind in kinds:
+            full_name = body.get(kinds[kind]).text()
+            found = weights.get(full_name, constants.get(full_name))
+            if found is None:
+                raise body.damaged(f"the name of a stored tensor, not {full_name!r}")
+            inputs[body.get("arg").get("name").text()] = found
+        elif kind == "user_input":
+            tag, argument = body.get("arg").tagged()
+            if tag != "as_tensor":
+                raise _one_latent(spec.place)
+            latents.append(argument.get("name").text())
+        elif kind != "constant_input":  # a Python constant such as `labels=None`; its uses hold it themselves
+            raise RefusedArchive(f"{spec.place}: an input of kind {kind!r} is not read; export a plain nn.Module.")
+    if len(latents) != 1 or latents[0] in inputs:
+        raise _one_latent(signature.place)
+    return latents[0], inputs
+
+
+def _read_latent(meta: Field) -> tuple[str | int, tuple[int, ...]]:
+    sizes = meta.get("sizes").items()
+    if len(sizes) < 2 or meta.get("dtype").integer() not in _FLOATING:
+        raise _one_latent(meta.place)
+    batch = read_size(sizes[0], None)
+    shape = tuple(read_size(size, "") for size in sizes[1:])
+    plain = tuple(size for size in shape if isinstance(size, int))
+    if isinstance(batch, BatchSize) or len(plain) != len(shape) or min(plain) < 1 or batch == 0:
+        raise _one_latent(meta.place)
+    return batch, plain
+
+
+def _read_calls(nodes: list[Field], scope: Scope) -> tuple[Call, ...]:
+    calls: list[Call] = []
+    for index, node in enumerate(nodes):
+        given = node.find("name")
+        place = f"call {index + 1} of {len(nodes)}" + (f" ({given.text()})" if given is not None else "")
+        text = node.get("target").text()
+        match = _ATEN.fullmatch(text)
+        if match is None:
+            raise UnsupportedOperation(
+                f"{place} is {text[:120]!r}, which is no ATen operation. Write the generator with torch's own layers and "
+                f"export it again.",
+                metadata={"target": text[:120], "place": place},
+            )
+        target = match.group(1)
+        arguments = {
+            entry.get("name").text(): read_argument(entry.get("arg"), scope, f"{place}, {target}")
+            for entry in node.get("inputs").items()
+        }
+        outputs = _read_outputs(node, scope, f"{place}, {target}")
+        if target == "aten.sym_size.int" or target in _ASSERTIONS:
+            continue
+        if not outputs:
+            raise UnsupportedOperation(
+                f"{place}: {target} returns no tensor.", metadata={"target": target, "place": place}
+            )
+        calls.append(Call(target, arguments, outputs, place))
+    return tuple(calls)
+
+
+def _read_outputs(node: Field, scope: Scope, place: str) -> tuple[str, ...]:
+    names: list[str] = []
+    for output in node.get("outputs").items():
+        tag, value = output.tagged()
+        if tag == "as_tensor":
+            names.append(value.get("name").text())
+        elif tag == "as_tensors":
+            names += [item.get("name").text() for item in value.items()]
+        elif tag == "as_sym_int" and node.get("target").text() == "torch.ops.aten.sym_size.int":
+            scope.define_symbol(value.get("as_name"))
+        elif tag != "as_none":
+            raise UnsupportedOperation(f"{place} returns {tag!r} where only tensors are read.", metadata={"place": place})
+    for name in names:
+        scope.define(name, output)
+    return tuple(names)
+
+
+def _read_output(signature: Field, scope: Scope) -> str:
+    specs = signature.get("output_specs").items()
+    tags = [spec.tagged() for spec in specs]
+    if any(kind.endswith("_mutation") for kind, _ in tags):
+        raise RefusedArchive(
+            f"{signature.place}: the generator changes its own buffers, as batch norm does in training mode. Call "
+            f".eval() and export again.",
+            reason="TRAINING_MODE",
+        )
+    if len(tags) != 1 or tags[0][0] != "user_output":
+        raise RefusedArchive(f"{signature.place}: export a generator with one tensor output, not {len(tags)}.")
+    tag, value = tags[0][1].get("arg").tagged()
+    if tag != "as_tensor":
+        raise RefusedArchive(f"{value.place}: export a generator whose output is one tensor, not {tag!r}.")
+    name = value.get("name").text()
+    if not isinstance(scope.tensor(name, value), Value):
+        raise RefusedArchive(f"{value.place}: the output {name!r} does not depend on the latents.")
+    return name
+
+
+def _one_latent(place: str) -> RefusedArchive:
+    return RefusedArchive(
+        f"{place}: export with one latent input, a floating-point tensor of shape [batch, d] (or [batch, d, 1, 1]), and "
+        f"no other tensor; wrap labels and noise into the module.",
+        reason="ONE_LATENT_INPUT",
+    )
+
+
+def _constants_of(arguments: tuple[object, ...]) -> list[str]:
+    walk: Callable[[object], list[str]] = lambda item: (  # noqa: E731
+        [item.name]
+        if isinstance(item, Constant)
+        else [name for inner in item for name in walk(inner)]
+        if isinstance(item, tuple)
+        else []
+    )
+    return walk(arguments)
