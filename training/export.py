@@ -83,7 +83,7 @@ def write_rings(states: Path, bundled: Path) -> None:
     (folder / "1").mkdir(parents=True, exist_ok=True)
     card = Card(
         name="rings",
-        description="Plane WGAN on Gaussians on two concentric rings; linear head, full rank on every tile of its domain",
+        description="Plane WGAN on Gaussians on two concentric rings; linear head, full rank on every tile",
         latent_dim=RINGS_LATENT,
         prior="uniform(low=-1, high=1)",
         source=f"training/rings.py, seed {seed_of(states, 'rings')}; data: drawn by the script",

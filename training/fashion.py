@@ -19,8 +19,9 @@ from training.classifier import load_classifier
 from training.data import DEFAULT_FOLDER, load_split, long_tailed
 from training.metrics import frechet_distance, total_variation
 from training.networks import FASHION_LATENT, Classifier, FashionCritic, fashion_generator
+from training.record import write_record
 
-__all__ = ["load_generator", "sample", "settle_batch_norm", "train"]
+__all__ = ["features_of", "load_generator", "sample", "settle_batch_norm", "train"]
 
 
 def shifted(images: Tensor, draws: torch.Generator) -> Tensor:
@@ -84,8 +85,8 @@ def report(averaged: nn.Module, classifier: Classifier, target: Tensor, step: in
 
 def train(
     images: Tensor, classifier: Classifier, out: Path, *, seed: int, steps: int, batch: int, every: int, begin: int
-) -> None:
-    """Train and write `fashion.pt` in `out`, the checkpoint with the smallest Frechet distance.
+) -> int:
+    """Train, write `fashion.pt` in `out`, the checkpoint with the smallest Frechet distance, and return its update.
 
     Arguments:
         images: training set, (rows, 1, 28, 28) in [-1, 1].
@@ -106,7 +107,7 @@ def train(
     push = torch.optim.Adam(critic.parameters(), lr=4e-4, betas=(0.0, 0.9), fused=True)
     fade = max(1, steps // 4)
     target = features_of(classifier, images)
-    best = float("inf")
+    best, chosen = float("inf"), 0
     begun = time.monotonic()
     for step in range(1, steps + 1):
         # The last quarter fades both rates to a tenth: the hinge game circles less and the average settles.
@@ -138,8 +139,9 @@ def train(
             distance, settled = report(averaged, classifier, target, step)
             torch.save(settled.state_dict(), out / "fashion-latest.pt")
             if distance < best:
-                best = distance
+                best, chosen = distance, step
                 torch.save(settled.state_dict(), out / "fashion.pt")
+    return chosen
 
 
 def main() -> None:
@@ -157,7 +159,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     classifier = load_classifier(options.out / "classifier.pt")
     images = long_tailed(load_split(options.data, "train")).images
-    train(
+    begun = time.monotonic()
+    chosen = train(
         images,
         classifier,
         options.out,
@@ -166,6 +169,15 @@ def main() -> None:
         batch=options.batch,
         every=options.every,
         begin=1000,
+    )
+    write_record(
+        options.out / "fashion.json",
+        seed=options.seed,
+        steps=options.steps,
+        batch=options.batch,
+        every=options.every,
+        chosen_step=chosen,
+        seconds=time.monotonic() - begun,
     )
 
 

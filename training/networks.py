@@ -42,7 +42,7 @@ def fashion_generator() -> nn.Sequential:
 
 
 class FashionCritic(nn.Module):
-    """Convolutional critic with spectral norm (Miyato et al. 2018, arXiv 1802.05957) and one minibatch-stddev channel."""
+    """Convolutional critic: spectral norm (Miyato et al. 2018, arXiv 1802.05957) and a minibatch-stddev channel."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -86,7 +86,7 @@ def outcome(logs: Tensor, likely: Tensor, rho: float, k: int, rare: tuple[int, .
 
 
 def best(logs: Tensor, likely: Tensor, rare: tuple[int, ...]) -> tuple[Outcome, list[Outcome]]:
-    """Return the outcome of least total variation on the grid that keeps ESS >= 200 and 0.9 of the mean top probability.
+    """Return the outcome of least total variation on the grid with ESS >= 200 and 0.9 of the mean top probability.
 
     Returns:
         The best outcome (as trained when nothing qualifies) and the whole grid.

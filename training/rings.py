@@ -16,24 +16,31 @@ import torch
 from torch import Tensor, nn
 
 from training.networks import RINGS_LATENT, rings_critic, rings_generator
+from training.record import write_record
 from training.tiles import tessellate
 
-__all__ = ["MIXTURE", "draw_latents", "draw_mixture", "load_rings", "train"]
+__all__ = ["MIXTURE", "SPREAD", "centres_and_shares", "draw_latents", "draw_mixture", "load_rings", "train"]
 
 # One row a ring: Gaussians, radius, share of the whole ring.
 MIXTURE = ((4, 0.6, 0.5), (8, 1.6, 0.5))
-SPREAD = 0.18
+SPREAD = 0.22
+
+
+def centres_and_shares() -> tuple[Tensor, Tensor]:
+    """Return the means of the Gaussians, (modes, 2), and their shares, (modes,)."""
+    centres, shares = [], []
+    for count, radius, share in MIXTURE:
+        angles = torch.arange(count) * (2 * torch.pi / count)
+        centres.append(radius * torch.stack([angles.cos(), angles.sin()], dim=1))
+        shares.append(torch.full((count,), share / count))
+    return torch.cat(centres), torch.cat(shares)
 
 
 def draw_mixture(rows: int, draws: torch.Generator) -> Tensor:
     """Return points of the mixture, (rows, 2): a ring by its share, one of its Gaussians evenly, a normal step."""
-    centres, chances = [], []
-    for count, radius, share in MIXTURE:
-        angles = torch.arange(count) * (2 * torch.pi / count)
-        centres.append(radius * torch.stack([angles.cos(), angles.sin()], dim=1))
-        chances.append(torch.full((count,), share / count))
-    picked = torch.multinomial(torch.cat(chances), rows, replacement=True, generator=draws)
-    return torch.cat(centres)[picked] + SPREAD * torch.randn(rows, 2, generator=draws)
+    centres, shares = centres_and_shares()
+    picked = torch.multinomial(shares, rows, replacement=True, generator=draws)
+    return centres[picked] + SPREAD * torch.randn(rows, 2, generator=draws)
 
 
 def draw_latents(rows: int, draws: torch.Generator) -> Tensor:
@@ -99,18 +106,28 @@ def main() -> None:
     """Train, measure every tile and write the state dict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/training"))
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--inner", type=int, default=3)
     parser.add_argument("--weight", type=float, default=0.1)
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
     generator = train(
         seed=options.seed, steps=options.steps, batch=options.batch, inner=options.inner, weight=options.weight
     )
     torch.save(generator.state_dict(), options.out / "rings.pt")
+    write_record(
+        options.out / "rings.json",
+        seed=options.seed,
+        steps=options.steps,
+        batch=options.batch,
+        inner=options.inner,
+        weight=options.weight,
+        seconds=time.monotonic() - begun,
+    )
     print(tessellate(generator).summary())
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from magnet_service.errors import RefusedArchive, UnsupportedOperation
 from magnet_service.generator.archive_arguments import Scope, read_argument
-from magnet_service.generator.archive_batch import generalise, read_size
+from magnet_service.generator.archive_batch import generalise, read_size, read_symbol
 from magnet_service.generator.archive_json import Field
-from magnet_service.generator.program import BatchSize, Call, Constant, Program, Value
+from magnet_service.generator.program import Argument, Call, Constant, Program, Value
 
 __all__ = ["read_program"]
 
@@ -57,7 +57,7 @@ def read_program(document: Field, weights: Mapping[str, Tensor], constants: Mapp
     batch, latent_shape = _read_latent(metas[latent])
     shapes = {name: tuple(read_size(size, batch) for size in meta.get("sizes").items()) for name, meta in metas.items()}
     symbols = {name: read_size(size, batch) for name, size in graph.get("sym_int_values").entries().items()}
-    scope = Scope({latent: Value(latent), **{name: Constant(name) for name in inputs}}, symbols)
+    scope = Scope({latent: Value(latent), **{name: Constant(name) for name in inputs}}, symbols, set())
     calls = _read_calls(graph.get("nodes").items(), scope)
     fixed = batch if isinstance(batch, int) else None
     if fixed is not None:
@@ -104,12 +104,11 @@ def _read_latent(meta: Field) -> tuple[str | int, tuple[int, ...]]:
     sizes = meta.get("sizes").items()
     if len(sizes) < 2 or meta.get("dtype").integer() not in _FLOATING:
         raise _one_latent(meta.place)
-    batch = read_size(sizes[0], None)
-    shape = tuple(read_size(size, "") for size in sizes[1:])
-    plain = tuple(size for size in shape if isinstance(size, int))
-    if isinstance(batch, BatchSize) or len(plain) != len(shape) or min(plain) < 1 or batch == 0:
+    batch = read_symbol(sizes[0])
+    shape = tuple(size for size in map(read_symbol, sizes[1:]) if isinstance(size, int) and size > 0)
+    if len(shape) != len(sizes) - 1 or (isinstance(batch, int) and batch < 1):
         raise _one_latent(meta.place)
-    return batch, plain
+    return batch, shape
 
 
 def _read_calls(nodes: list[Field], scope: Scope) -> tuple[Call, ...]:
@@ -186,12 +185,11 @@ def _one_latent(place: str) -> RefusedArchive:
     )
 
 
-def _constants_of(arguments: tuple[object, ...]) -> list[str]:
-    walk: Callable[[object], list[str]] = lambda item: (  # noqa: E731
-        [item.name]
-        if isinstance(item, Constant)
-        else [name for inner in item for name in walk(inner)]
-        if isinstance(item, tuple)
-        else []
-    )
-    return walk(arguments)
+def _constants_of(arguments: tuple[Argument, ...]) -> list[str]:
+    names: list[str] = []
+    for argument in arguments:
+        if isinstance(argument, Constant):
+            names.append(argument.name)
+        elif isinstance(argument, tuple):
+            names += _constants_of(argument)
+    return names

@@ -50,7 +50,8 @@ def read_tensors(container: Container, config: str, folder: str, *, max_bytes: i
     payloads: dict[str, bytes] = {}
     tensors: dict[str, Tensor] = {}
     left = max_bytes
-    for name, entry in parse_json(container.read(config), f"{container.path}: {config}").get("config").entries().items():
+    document = parse_json(container.read(config), f"{container.path}: {config}")
+    for name, entry in document.get("config").entries().items():
         path_name = entry.get("path_name").text()
         if entry.get("use_pickle").boolean() or path_name.startswith(("custom_obj", "opaque_obj")):
             raise RefusedArchive(

@@ -48,7 +48,8 @@ def check_seed(seed: int) -> int:
 def uniforms(seed: int, stream: Stream, start: int, rows: int, words: int) -> Float64[np.ndarray, "rows words"]:
     """Uniform numbers of the open interval (0, 1), addressed by row.
 
-        u[i, j] = (floor(w / 2^12) + 1/2) 2^-52,   w = Philox-4x64-10(key = (seed, stream), counter = i B + j // 4)[j mod 4]
+        u[i, j] = (floor(w / 2^12) + 1/2) 2^-52
+        w = Philox-4x64-10(key = (seed, stream), counter = i B + j // 4)[j mod 4]
 
     with B = ceil(words / 4) blocks a row, so that rows lie one after the other in the counter's sequence and a page of
     them is one vectorised call. 52 bits are kept: with 53 the largest would round to 1.

@@ -1,0 +1,1 @@
+"""The blocking senders behind `Client`, one file a service."""

@@ -1,0 +1,65 @@
+"""The pure half of the clients: arguments to messages, messages to results, statuses to errors; nothing is sent here."""
+
+from __future__ import annotations
+
+from google.longrunning.operations_pb2 import Operation
+
+from magnet_client.codec.banks import (
+    bank_id,
+    build_request,
+    decode_bank,
+    decode_outcome,
+    decode_polarity,
+    decode_progress,
+    decode_rows,
+    polarity_request,
+    read_request,
+)
+from magnet_client.codec.generators import (
+    decode_generated,
+    decode_generator,
+    decode_summary,
+    decode_volumes,
+    generate_request,
+    generator_request,
+    volume_request,
+)
+from magnet_client.codec.sampling import (
+    decode_chunk,
+    decode_header,
+    decode_resolved,
+    decode_sample,
+    sample_request,
+)
+from magnet_client.codec.status import error_from_call, error_from_status
+from magnet_client.codec.tensors import from_tensor, latents_to_tensor, to_tensor
+
+__all__ = [
+    "Operation",
+    "bank_id",
+    "build_request",
+    "decode_bank",
+    "decode_chunk",
+    "decode_generated",
+    "decode_generator",
+    "decode_header",
+    "decode_outcome",
+    "decode_polarity",
+    "decode_progress",
+    "decode_resolved",
+    "decode_rows",
+    "decode_sample",
+    "decode_summary",
+    "decode_volumes",
+    "error_from_call",
+    "error_from_status",
+    "from_tensor",
+    "generate_request",
+    "generator_request",
+    "latents_to_tensor",
+    "polarity_request",
+    "read_request",
+    "sample_request",
+    "to_tensor",
+    "volume_request",
+]

@@ -1,0 +1,160 @@
+"""`python -m examples.demo --out demo`: banks, draws, pictures and `summary.json`, through the SDK over real gRPC."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from examples.demo.balance import choose
+from examples.demo.charts import contact_sheet, ess_chart, share_chart
+from examples.demo.classifier import Classifier
+from examples.demo.server import served
+from examples.demo.shares import Evidence, Figures, figures
+from magnet_client import BankInfo, Client, Draw
+
+GENERATOR = "fashion"
+BANK_ROWS = 10_240
+PAGE = 2_048
+SEED = 7
+console = Console()
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
+    count: Annotated[int, typer.Option(help="Images to draw by each recipe.")] = 100,
+) -> None:
+    """Draws from the bundled long-tailed generator by every recipe and measures its class shares."""
+    started = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    with served(out / "store", out / "server.log") as address, Client(address) as client:
+        console.print(f"server at [bold]{address}[/], banks in {out / 'store'}")
+        banks = {base: build(client, base) for base in ("prior", "uniform")}
+        classifier = Classifier()
+        evidence = {base: label(client, classifier, bank) for base, bank in banks.items()}
+        generator = client.generator(GENERATOR)
+        rare = tuple(int(c) for c in np.argsort(generator.training_shares)[:3])
+        classes = len(generator.labels)
+        half = BANK_ROWS // 2
+        recipe = choose(evidence["prior"].part(slice(0, half)), classes)
+        common: dict[str, Any] = {"seed": SEED, "images": "uint8"}
+        draws = {
+            name: client.sample(GENERATOR, count, preset=name, **common)
+            for name in ("as_trained", "uniform", "mode", "anti_mode")
+        }
+        draws["balanced"] = client.sample(GENERATOR, count, rho=recipe.rho, top_k=recipe.top_k, **common)
+        judged: dict[str, Figures] = {}
+        for name, draw in draws.items():
+            rows = evidence["uniform" if name == "uniform" else "prior"].part(slice(half, None))
+            judged[name] = figures(rows, rows.log_weights(draw.rho, draw.top_k), rare, classes)
+        columns = banks["prior"].columns
+        grid = client.describe_polarity(GENERATOR, top_ks=sorted({1, 2, 3, 5, 10, columns}))
+    curves = {
+        k: ([c.rho for c in grid.cells if c.top_k == k], [c.ess for c in grid.cells if c.top_k == k])
+        for k in sorted({c.top_k for c in grid.cells})
+    }
+    images = {name: (f"rho {draw.rho:g}, k {draw.top_k}, ESS {draw.ess:,.0f}", draw.images) for name, draw in draws.items()}
+    contact_sheet(out / "contact_sheet.png", images)
+    share_chart(out / "class_shares.png", generator.labels, generator.training_shares, judged)
+    ess_chart(out / "ess.png", BANK_ROWS, curves)
+    summary = {
+        "rare_classes": list(rare),
+        "labels": list(generator.labels),
+        "seconds": round(time.monotonic() - started, 1),
+        "draws": [entry(name, draws[name], judged[name]) for name in draws],
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    console.print(table(draws, judged))
+    names = ", ".join(generator.labels[c] for c in rare)
+    console.print(f"rare classes: {names}. Wrote contact_sheet.png, class_shares.png, ess.png, summary.json to {out}/ "
+                  f"in {summary['seconds']:.0f} s; server stopped.")  # fmt: skip
+
+
+def build(client: Client, base: str) -> BankInfo:
+    """Builds the bank of one base law, with a progress bar."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as bar:
+        task = bar.add_task(f"bank, base {base}", total=BANK_ROWS, rate="")
+        return client.build_bank(
+            GENERATOR,
+            BANK_ROWS,
+            base=base,
+            on_progress=lambda p: bar.update(task, completed=p.rows_done, rate=f"{p.rows_per_second:.0f} rows/s"),
+        )
+
+
+def label(client: Client, classifier: Classifier, bank: BankInfo) -> Evidence:
+    """Runs every row of a bank through the generator and labels the images."""
+    rows = client.read_bank(bank.bank_id)
+    parts: list[NDArray[np.uint8]] = [
+        client.generate(GENERATOR, rows.latents[start : start + PAGE], images="uint8").images
+        for start in range(0, len(rows.latents), PAGE)
+    ]
+    return Evidence(rows.log_volumes.astype(np.float64), classifier.label(np.concatenate(parts)))
+
+
+def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
+    """One draw for summary.json."""
+    return {
+        "name": name,
+        "rho": draw.rho,
+        "det_rho": draw.det_rho,
+        "base": draw.base,
+        "top_k": draw.top_k,
+        "manifold": draw.manifold,
+        "bank_size": BANK_ROWS,
+        "ess": draw.ess,
+        "khat": draw.khat,
+        "distinct": draw.distinct,
+        "result": str(draw.result),
+        "class_shares": list(judged.class_shares),
+        "class_share_intervals": [[i.low, i.high] for i in judged.class_intervals],
+        "tv": judged.tv.value,
+        "tv_low": judged.tv.low,
+        "tv_high": judged.tv.high,
+        "rare_share": judged.rare_share.value,
+        "rare_share_interval": [judged.rare_share.low, judged.rare_share.high],
+        "top_probability": judged.top_probability.value,
+        "top_probability_interval": list(asdict(judged.top_probability).values())[1:],
+    }
+
+
+def table(draws: dict[str, Draw], judged: dict[str, Figures]) -> Table:
+    """The figures for a terminal."""
+    result = Table(title=f"{GENERATOR}: class figures over {BANK_ROWS // 2:,} held-out bank rows, 95 % intervals")
+    for column in ("draw", "rho", "k", "ESS", "k-hat", "distinct", "result", "tv to uniform", "rare share", "top prob."):
+        result.add_column(column, justify="left" if column in ("draw", "result") else "right")
+    for name, draw in draws.items():
+        f = judged[name]
+        result.add_row(
+            name,
+            f"{draw.rho:g}",
+            str(draw.top_k or "-"),
+            f"{draw.ess:,.0f}",
+            "-" if draw.khat is None else f"{draw.khat:.2f}",
+            str(draw.distinct),
+            str(draw.result),
+            f"{f.tv.value:.3f} [{f.tv.low:.3f}, {f.tv.high:.3f}]",
+            f"{f.rare_share.value:.3f} [{f.rare_share.low:.3f}, {f.rare_share.high:.3f}]",
+            f"{f.top_probability.value:.3f}",
+        )
+    return result
+
+
+if __name__ == "__main__":
+    typer.run(main)

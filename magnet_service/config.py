@@ -1,0 +1,147 @@
+"""Settings of the server: command-line flag, else environment `MAGNET_*`, else file, else default."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from magnet_service.errors import InvalidInput
+
+__all__ = ["BUNDLED", "LogFormat", "LogLevel", "Settings", "load_settings"]
+
+BUNDLED = Path(__file__).resolve().parent / "bundled"
+"""The repository of generators that come with the package; always the last one looked at."""
+
+
+class LogLevel(StrEnum):
+    """Least severity that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """One line an event: aligned for people, or JSON for programs."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def _default_store() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magnet" / "banks"
+
+
+def _split(value: object) -> object:
+    return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+
+def _expanded(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_expanded)]
+
+
+class Settings(BaseSettings):
+    """Everything about a server that an operator may choose; frozen.
+
+    Read by `load_settings`, whose errors name the setting at fault.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="MAGNET_", frozen=True, extra="forbid", validate_default=True)
+
+    config: Path | None = Field(None, description="TOML file with any of these settings; also MAGNET_CONFIG.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; loopback unless set otherwise.")
+    port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 picks a free one.")
+    repositories: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_split)] = Field(
+        (), description="Folders of generators, first match wins; the bundled ones come last. In MAGNET_REPOSITORIES "
+        "separated as in PATH."
+    )
+    store: Folder = Field(default_factory=_default_store, description="Folder that holds the banks.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
+    threads: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        le=1024,
+        description="Threads of one computation; numbers' last bits depend on it. Default: the cores of this process.",
+    )
+    tile_rows: int = Field(16, ge=1, le=1024, description="Rows computed together; last bits depend on it.")
+    queue_limit: int = Field(64, ge=1, le=100_000, description="Requests that may wait for the device, in requests.")
+    max_count: int = Field(10_000, ge=1, le=10_000_000, description="Largest count of one draw, in rows.")
+    max_message_bytes: int = Field(
+        64 * 2**20, ge=2**16, le=2**31 - 1, description="Largest message received or sent, in bytes."
+    )
+    max_bank_rows: int = Field(10_000_000, ge=1, le=100_000_000, description="Largest bank, in rows.")
+    drain_seconds: float = Field(
+        10.0, ge=0, le=3600, allow_inf_nan=False, description="Time for calls in flight to end at a stop, in seconds."
+    )
+    log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error.")
+    log_format: LogFormat = Field(LogFormat.CONSOLE, description="console or json.")
+
+    @property
+    def generator_folders(self) -> tuple[Path, ...]:
+        """The repositories in the order in which a name is looked up, the bundled one last."""
+        return (*self.repositories, BUNDLED)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Orders the sources: flags, environment, file."""
+        file = init_settings().get("config") or os.environ.get("MAGNET_CONFIG")
+        if not file:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=Path(file))
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Reads the settings from flags, environment, file and defaults, in this order.
+
+    Arguments:
+        flags: settings by name; None means not given.
+
+    Returns:
+        The settings, all checked.
+
+    Raises:
+        InvalidInput: a value out of range, an unknown name in the file, or no such file; `field` names the setting.
+
+    Example:
+        >>> load_settings(port=0, threads=1).port
+        0
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    file = given.get("config") or os.environ.get("MAGNET_CONFIG")
+    if file and not Path(file).is_file():
+        raise InvalidInput(f"There is no file {file}: name a TOML file, or leave config unset.", field="config")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(sorted(Settings.model_fields))
+            raise InvalidInput(f"{name} is no setting. Write one of: {known}.", field=name) from error
+        what = Settings.model_fields[str(first["loc"][0])].description if first["loc"] else ""
+        raise InvalidInput(f"{name}: {first['msg']} (got {first['input']!r}). {what}", field=name) from error
+    except (SettingsError, ValueError) as error:  # a file that is no TOML, an environment value that does not decode
+        raise InvalidInput(f"The settings cannot be read: {error}", field="config") from error

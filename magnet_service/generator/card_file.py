@@ -1,0 +1,118 @@
+"""`generator.toml`: the card of a generator as text, read with `tomllib` and written by a few lines of our own."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from magnet_service.errors import InvalidInput, UnknownResource
+from magnet_service.generator.card import GeneratorCard
+
+__all__ = ["CARD_FILE", "read_card", "render_card"]
+
+CARD_FILE = "generator.toml"
+
+
+def read_card(folder: Path) -> GeneratorCard:
+    """Read and check `generator.toml` of a generator's folder.
+
+    Arguments:
+        folder: `generators/NAME`.
+
+    Returns:
+        The card; its name is that of the folder.
+
+    Raises:
+        UnknownResource: there is no such file.
+        InvalidInput: not TOML, an unknown or missing key, a value out of bounds; `field` names the key.
+
+    Accuracy: exact.
+    """
+    path = folder / CARD_FILE
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UnknownResource(f"There is no generator in {folder}: {CARD_FILE} is missing.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{path} is not TOML: {error}.", field=CARD_FILE) from error
+    try:
+        card = GeneratorCard(**_arguments(document))
+        advice = f"{card.name!r} stands in a folder called {folder.name!r}; make them equal"
+        _require(card.name == folder.name, "name", advice)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error.message}", field=error.field) from error
+    return card
+
+
+def render_card(card: GeneratorCard) -> str:
+    """Return the text of `generator.toml` for a card; `read_card` reads it back to an equal card.
+
+    Arguments:
+        card: any card.
+
+    Returns:
+        TOML.
+
+    Raises:
+        nothing.
+
+    Accuracy: exact: floats are written with all their digits.
+    """
+    lines = [
+        f"name = {_quoted(card.name)}",
+        f"description = {_quoted(card.description)}",
+        f"latent_dim = {card.latent_dim}",
+        f"prior = {_quoted(card.prior)}",
+        f"licence = {_quoted(card.licence)}",
+        f"source = {_quoted(card.source)}",
+        "",
+        "[output]",
+        f"layout = {_quoted(card.layout)}",
+        f"range = [{', '.join(repr(float(bound)) for bound in card.value_range)}]",
+    ]
+    if card.labels:
+        lines += ["", "[labels]", f"names = [{', '.join(map(_quoted, card.labels))}]"]
+    if card.training_shares:
+        lines.append(f"training_shares = [{', '.join(repr(float(share)) for share in card.training_shares)}]")
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(document: dict[str, Any]) -> dict[str, Any]:
+    output, labels = document.pop("output", {}), document.pop("labels", {})
+    _require(isinstance(output, dict), "output", "write a table [output]")
+    _require(isinstance(labels, dict), "labels", "write a table [labels]")
+    known = {field.name for field in fields(GeneratorCard)} - {"layout", "value_range", "labels", "training_shares"}
+    for key in ("name", "latent_dim"):
+        _require(key in document, key, "this key is missing")
+    for prefix, table, keys in (
+        ("", document, known),
+        ("output.", output, {"layout", "range"}),
+        ("labels.", labels, {"names", "training_shares"}),
+    ):
+        for key in table:
+            _require(key in keys, prefix + key, f"this key is unknown; {', '.join(sorted(keys))} are known")
+    arguments = dict(document)
+    if "layout" in output:
+        arguments["layout"] = output["layout"]
+    for key, name, table in (
+        ("range", "value_range", output),
+        ("names", "labels", labels),
+        ("training_shares", "training_shares", labels),
+    ):
+        if key in table:
+            _require(isinstance(table[key], list), f"{'output' if table is output else 'labels'}.{key}", "write a list")
+            arguments[name] = tuple(table[key])
+    return arguments
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a TOML basic string, but for DEL, which TOML wants escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _require(condition: bool, field: str, advice: str) -> None:
+    if not condition:
+        raise InvalidInput(f"{field}: {advice}.", field=field)

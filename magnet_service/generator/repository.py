@@ -1,0 +1,160 @@
+"""The folder form of a repository, `NAME/generator.toml` and `NAME/1/generator.pt2`; generators are added whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from magnet_service.errors import DuplicateResource, Refused, UnknownResource
+from magnet_service.generator.archive import read_archive
+from magnet_service.generator.card import GeneratorCard, check_name, infer_layout
+from magnet_service.generator.card_file import CARD_FILE, read_card, render_card
+from magnet_service.generator.generator import Generator
+from magnet_service.generator.interpreter import interpret
+from magnet_service.generator.probe import probe_latents, read_probe, write_probe
+from magnet_service.generator.program import Program
+from magnet_service.generator.staging import publish, staging
+from magnet_service.generator.verify import Verification, verify
+from magnet_service.generator.versions import (
+    ARCHIVE_FILE,
+    PROBE_FILE,
+    check_fit,
+    generator_names,
+    load_version,
+    verify_version,
+    versions,
+)
+
+__all__ = [
+    "add_generator",
+    "generator_names",
+    "load_version",
+    "read_card",
+    "verify_version",
+    "versions",
+]
+
+
+def add_generator(
+    repository: Path,
+    name: str,
+    file: Path,
+    *,
+    prior: str | None = None,
+    output_range: tuple[float, float] | None = None,
+    layout: str | None = None,
+    labels: tuple[str, ...] | None = None,
+    training_shares: tuple[float, ...] | None = None,
+    description: str | None = None,
+    licence: str | None = None,
+    source: str | None = None,
+    new_version: bool = False,
+) -> tuple[GeneratorCard, int, Verification]:
+    """Verify a copy of a `.pt2` file and make it a generator of a repository, in one step that is done or not at all.
+
+    A `probe.npz` beside the file is taken along where it was written for that very file; else the interpreter's
+    outputs are stored in its place.
+
+    Arguments:
+        repository: the folder above the generators' own; it is made if missing.
+        name: of the generator.
+        file: the archive.
+        prior: law of the latents, `normal` unless given.
+        output_range: smallest and largest output, (-1, 1) unless given.
+        layout: of one output; inferred from its shape unless given.
+        labels: names of the classes of the training set.
+        training_shares: their shares in it.
+        description: free text.
+        licence: of the weights.
+        source: where they come from.
+        new_version: add the next version of a generator that exists; then all fields that are given must be those of
+            its card.
+
+    Returns:
+        The card, the number of the version, and what was verified.
+
+    Raises:
+        InvalidInput: the name or a field of the card is wrong; there is no such file.
+        DuplicateResource: the name is taken and `new_version` was not asked for.
+        UnknownResource: `new_version` of a generator that does not exist.
+        Refused: reason CARD_CONFLICT where a new version contradicts the card; else as `read_archive` and `verify`.
+        DamagedData: the file or its probe is damaged.
+        OutOfSpace: the device is full; nothing is left behind.
+
+    Accuracy: as `verify` says.
+    """
+    folder = repository / check_name(name)
+    existing = _existing_card(folder, new_version)
+    given: dict[str, Any] = {
+        "prior": prior,
+        "value_range": output_range,
+        "layout": layout,
+        "labels": labels,
+        "training_shares": training_shares,
+        "description": description,
+        "licence": licence,
+        "source": source,
+    }
+    wanted = {field: value for field, value in given.items() if value is not None}
+    read_archive(file)  # refuse it before anything is written, by the name that the user knows
+    with staging(repository if existing is None else folder) as stage:
+        home = stage / "1"
+        home.mkdir()
+        shutil.copyfile(file, home / ARCHIVE_FILE)
+        program = read_archive(home / ARCHIVE_FILE)  # what is verified is the copy that stays
+        generator = Generator.from_program(program)
+        card = _card(existing, name, generator, wanted)
+        verification = _verify_new(generator, program, file, home)
+        if existing is not None:
+            version = max(versions(folder), default=0) + 1
+            publish(home, folder / str(version))
+            return card, version, verification
+        (stage / CARD_FILE).write_text(render_card(card), encoding="utf-8")
+        publish(stage, folder)
+        return card, 1, verification
+
+
+def _existing_card(folder: Path, new_version: bool) -> GeneratorCard | None:
+    if not folder.exists():
+        if new_version:
+            raise UnknownResource(f"There is no generator {folder.name!r} to add a version to; leave out new_version.")
+        return None
+    if not new_version:
+        raise DuplicateResource(
+            f"The name {folder.name!r} is taken in {folder.parent}; choose another, or ask for a new version of it "
+            f"(new_version, --new-version).",
+            field="name",
+        )
+    return read_card(folder)
+
+
+def _card(
+    existing: GeneratorCard | None, name: str, generator: Generator, wanted: dict[str, Any]
+) -> GeneratorCard:
+    if existing is None:
+        layout = infer_layout(generator.output_shape) if "layout" not in wanted else wanted["layout"]
+        card = GeneratorCard(name, generator.latent_dim, **{**wanted, "layout": layout})
+    else:
+        card = existing
+        for field, value in wanted.items():
+            if value != getattr(existing, field):
+                raise Refused(
+                    f"The card of {name!r} says {field} = {getattr(existing, field)!r}, not {value!r}: a version "
+                    f"cannot change it. Add the file under another name.",
+                    field=field,
+                    reason="CARD_CONFLICT",
+                )
+    check_fit(card, generator)
+    return card
+
+
+def _verify_new(generator: Generator, program: Program, file: Path, home: Path) -> Verification:
+    probe = read_probe(file.with_name(PROBE_FILE))
+    archive = home / ARCHIVE_FILE
+    if probe is not None and probe.belongs_to(archive):
+        shutil.copyfile(file.with_name(PROBE_FILE), home / PROBE_FILE)
+        return verify(generator, program, probe)
+    latents = probe_latents(generator.latent_dim)
+    outputs = interpret(program, latents).detach()
+    return verify(generator, program, write_probe(home / PROBE_FILE, archive, latents, outputs, "interpreter"))

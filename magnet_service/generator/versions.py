@@ -1,0 +1,164 @@
+"""Versions of the generators in a repository folder: listed, loaded and verified."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from magnet_service.errors import DamagedData, InvalidInput, UnknownResource
+from magnet_service.generator.archive import read_archive
+from magnet_service.generator.card import GeneratorCard
+from magnet_service.generator.card_file import CARD_FILE, read_card
+from magnet_service.generator.generator import Generator
+from magnet_service.generator.probe import read_probe
+from magnet_service.generator.verify import Verification, verify
+
+__all__ = [
+    "ARCHIVE_FILE",
+    "PROBE_FILE",
+    "check_fit",
+    "generator_names",
+    "load_version",
+    "verify_version",
+    "versions",
+]
+
+ARCHIVE_FILE = "generator.pt2"
+PROBE_FILE = "probe.npz"
+
+_VERSION = re.compile(r"[1-9]\d{0,8}", re.ASCII)
+
+
+def generator_names(repository: Path) -> tuple[str, ...]:
+    """Return the names of all generators in a repository, sorted; those of a folder that does not exist are none.
+
+    Arguments:
+        repository: the folder above the generators' own.
+
+    Returns:
+        Names of the folders that hold a `generator.toml`.
+
+    Raises:
+        OSError: the folder cannot be listed.
+
+    Accuracy: exact.
+    """
+    if not repository.is_dir():
+        return ()
+    return tuple(
+        sorted(
+            entry.name
+            for entry in repository.iterdir()
+            if not entry.name.startswith(".") and (entry / CARD_FILE).is_file()
+        )
+    )
+
+
+def versions(folder: Path) -> tuple[int, ...]:
+    """Return the versions of one generator, ascending.
+
+    Arguments:
+        folder: `generators/NAME`.
+
+    Returns:
+        The numbers of the folders in it that hold an archive.
+
+    Raises:
+        UnknownResource: there is no such folder.
+
+    Accuracy: exact.
+    """
+    if not folder.is_dir():
+        raise UnknownResource(f"There is no generator in {folder}.")
+    return tuple(
+        sorted(
+            int(entry.name)
+            for entry in folder.iterdir()
+            if _VERSION.fullmatch(entry.name) and (entry / ARCHIVE_FILE).is_file()
+        )
+    )
+
+
+def load_version(folder: Path, version: int | None = None) -> tuple[Generator, GeneratorCard, int]:
+    """Read one version of a generator and verify it.
+
+    Arguments:
+        folder: `generators/NAME`.
+        version: its number; the newest unless given.
+
+    Returns:
+        The generator (float32, CPU), its card, and the version taken.
+
+    Raises:
+        UnknownResource: no such generator or version.
+        InvalidInput: `generator.toml` is wrong or does not fit the network; `field` names the key.
+        Refused, DamagedData: as `read_archive`, `Generator.from_program` and `verify` raise them.
+
+    Accuracy: as `verify` says.
+    """
+    generator, card, chosen, _ = _load(folder, version, probe_bits=False)
+    return generator, card, chosen
+
+
+def verify_version(folder: Path, version: int | None = None) -> tuple[Verification, GeneratorCard, int]:
+    """Verify one version of a generator as `add_generator` does, and say what was found.
+
+    Arguments:
+        folder: `generators/NAME`.
+        version: its number; the newest unless given.
+
+    Returns:
+        The verification, the card, and the version taken.
+
+    Raises:
+        The same as `load_version`.
+
+    Accuracy: as `verify` says.
+    """
+    _, card, chosen, verification = _load(folder, version, probe_bits=True)
+    return verification, card, chosen
+
+
+def check_fit(card: GeneratorCard, generator: Generator) -> None:
+    """Compare a card with the network that it describes.
+
+    Arguments:
+        card: what generator.toml says.
+        generator: the network.
+
+    Returns:
+        Nothing.
+
+    Raises:
+        InvalidInput: `latent_dim` or `output.layout` do not fit.
+
+    Accuracy: exact.
+    """
+    if card.latent_dim != generator.latent_dim:
+        raise InvalidInput(
+            f"The card of {card.name!r} says latent_dim = {card.latent_dim}, its archive takes {generator.latent_dim}.",
+            field="latent_dim",
+        )
+    card.check_output(generator.output_shape)
+
+
+def _load(
+    folder: Path, version: int | None, *, probe_bits: bool
+) -> tuple[Generator, GeneratorCard, int, Verification]:
+    card = read_card(folder)
+    found = versions(folder)
+    chosen = max(found, default=None) if version is None else version
+    if chosen not in found or chosen is None:
+        listed = ", ".join(map(str, found)) or "none"
+        raise UnknownResource(f"Generator {card.name!r} has no version {chosen}; it has: {listed}.")
+    home = folder / str(chosen)
+    program = read_archive(home / ARCHIVE_FILE)
+    generator = Generator.from_program(program)
+    check_fit(card, generator)
+    probe = read_probe(home / PROBE_FILE)
+    if probe is not None and not probe.belongs_to(home / ARCHIVE_FILE):
+        raise DamagedData(
+            f"{home / PROBE_FILE} was written for another archive than the {ARCHIVE_FILE} beside it: one of them was "
+            f"replaced. Add the generator again."
+        )
+    return generator, card, chosen, verify(generator, program, probe, probe_bits=probe_bits)

@@ -1,0 +1,19 @@
+"""What is exactly true of a generator: forwards and Jacobians in tiles, log singular values, rank and log-volumes."""
+
+from __future__ import annotations
+
+from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
+from magnet_service.geometry.jacobian import jacobian
+from magnet_service.geometry.volume import Volumes, log_volume, prefix_sums, volumes
+
+__all__ = [
+    "ENGINE_VERSION",
+    "Engine",
+    "Volumes",
+    "forward",
+    "jacobian",
+    "log_volume",
+    "prefix_sums",
+    "stamp",
+    "volumes",
+]

@@ -1,0 +1,80 @@
+"""Dense arrays on the wire: little-endian, row-major."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from magnet.v1 import types_pb2
+
+from magnet_service.errors import InvalidInput
+
+__all__ = ["latents_from", "tensor_from"]
+
+_TYPES: Mapping[types_pb2.Tensor.Type, np.dtype[np.generic]] = MappingProxyType(
+    {
+        types_pb2.Tensor.TYPE_UINT8: np.dtype("u1"),
+        types_pb2.Tensor.TYPE_FLOAT32: np.dtype("<f4"),
+        types_pb2.Tensor.TYPE_FLOAT64: np.dtype("<f8"),
+        types_pb2.Tensor.TYPE_INT32: np.dtype("<i4"),
+        types_pb2.Tensor.TYPE_INT64: np.dtype("<i8"),
+    }
+)
+_NAMES = {dtype: name for name, dtype in _TYPES.items()}
+
+
+def tensor_from(array: npt.NDArray[np.generic]) -> types_pb2.Tensor:
+    """Writes an array.
+
+    Arguments:
+        array: uint8, float32, float64, int32 or int64, any shape.
+
+    Returns:
+        The message; one copy of the data.
+
+    Raises:
+        KeyError: another type of element.
+    """
+    dtype = array.dtype.newbyteorder("<")
+    return types_pb2.Tensor(type=_NAMES[dtype], shape=array.shape, data=array.astype(dtype, copy=False).tobytes())
+
+
+def latents_from(tensor: types_pb2.Tensor, width: int) -> npt.NDArray[np.floating]:
+    """Reads latents that a client sent.
+
+    Arguments:
+        tensor: its message.
+        width: latent dimension d of the generator.
+
+    Returns:
+        Float32 or float64, [rows, d], finite; a read-only view of the message's data.
+
+    Raises:
+        InvalidInput: no floats, another width, no rows, data of another length, or a value that is not finite; the
+            message names the first such row and the field is `latents`.
+    """
+    dtype = _TYPES[tensor.type]
+    shape = tuple(tensor.shape)
+    if dtype.kind != "f":
+        raise InvalidInput("latents must be TYPE_FLOAT32 or TYPE_FLOAT64.", field="latents")
+    if len(shape) != 2 or shape[1] != width:
+        raise InvalidInput(
+            f"latents have shape {list(shape)}; write one row of {width} numbers a latent.", field="latents"
+        )
+    if shape[0] < 1:
+        raise InvalidInput("There are no latents; send at least one row.", field="latents")
+    if len(tensor.data) != math.prod(shape) * dtype.itemsize:
+        raise InvalidInput(
+            f"latents of shape {list(shape)} take {math.prod(shape) * dtype.itemsize} bytes, not {len(tensor.data)}.",
+            field="latents",
+        )
+    array: npt.NDArray[np.floating] = np.frombuffer(tensor.data, dtype).reshape(shape)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        raise InvalidInput(
+            f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field="latents"
+        )
+    return array

@@ -1,0 +1,80 @@
+"""Advice in words: what to change when a bank does not support what is asked."""
+
+from __future__ import annotations
+
+import math
+
+from magnet_service.sampling.diagnostics import KHAT_LIMIT, Diagnostics, Result, effective_sample_size, judge
+from magnet_service.sampling.pareto import pareto_khat
+from magnet_service.sampling.polarity import Weights
+from magnet_service.sampling.presets import RHO_GRID
+
+__all__ = ["advise"]
+
+
+def advise(
+    weights: Weights, rho: float, k: int, diagnostics: Diagnostics, needed: int, *, supported: bool = True
+) -> str:
+    """One or two sentences on an answer: empty when all is well, else what to write instead, with numbers.
+
+    Arguments:
+        weights: rows of the bank, weighted for the base.
+        rho: exponent used.
+        k: number of singular values used.
+        diagnostics: figures of the weights.
+        needed: effective rows needed.
+        supported: False where AUTO found no k.
+
+    Returns:
+        Plain text.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        Alternatives named are computed on the same rows.
+    """
+    if judge(diagnostics, needed) is Result.OK:
+        return "" if supported else "No top_k has an ESS of 200 at this rho: use a smaller |rho| or a larger bank."
+    return f"{_problem(rho, k, diagnostics, needed)} {_remedy(weights, rho, k, diagnostics, needed)}"
+
+
+def _problem(rho: float, k: int, figures: Diagnostics, needed: int) -> str:
+    at = f"At rho {rho:g} and top_k {k} the {figures.rows:,} rows of the bank"
+    if figures.ess < needed:
+        return f"{at} count for {figures.ess:,.1f} independent draws, {needed:,} are needed."
+    # A weight above 0.2 alone means an ESS below 25, so that only the tail is left to object to.
+    return f"{at} have weights with so heavy a tail (k-hat {figures.khat:.2f}) that their ESS cannot be trusted."
+
+
+def _remedy(weights: Weights, rho: float, k: int, figures: Diagnostics, needed: int) -> str:
+    ways = []
+    for size in reversed(RHO_GRID):
+        if size < abs(rho) and (ess := _supported(weights, math.copysign(size, rho), k, needed)):
+            ways.append(f"rho {math.copysign(size, rho):g} (ESS {ess:,.0f})")
+            break
+    for smaller in range(k - 1, 0, -1):
+        if ess := _supported(weights, rho, smaller, needed):
+            ways.append(f"top_k {smaller} (ESS {ess:,.0f})")
+            break
+    if figures.ess >= 1.0 and needed > figures.ess:
+        rows = figures.rows * needed / figures.ess
+        if rows <= 100 * figures.rows:
+            ways.append(f"a bank of about {_rounded(rows):,} rows")
+    if not ways:
+        return "Use a much smaller |rho| or top_k: no value tried on this bank is enough."
+    return f"Use {' or '.join(ways)}."
+
+
+def _supported(weights: Weights, rho: float, k: int, needed: int) -> float:
+    logs = weights.log_weights(rho, k)
+    ess = effective_sample_size(logs)
+    if ess < needed:
+        return 0.0
+    khat, _ = pareto_khat(logs)
+    return ess if khat is None or khat <= KHAT_LIMIT else 0.0
+
+
+def _rounded(rows: float) -> int:
+    step = 10 ** max(0, math.floor(math.log10(rows)) - 1)
+    return math.ceil(rows / step) * step

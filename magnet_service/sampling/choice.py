@@ -1,0 +1,94 @@
+"""Which bank answers a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from magnet_service.errors import Refused, UnknownResource
+from magnet_service.sampling.domain import covers
+from magnet_service.sampling.law import Law
+from magnet_service.sampling.request import SampleRequest
+from magnet_service.sampling.spec import BankSpec
+
+__all__ = ["BankChoice", "choose_bank"]
+
+
+@dataclass(frozen=True)
+class BankChoice:
+    """A bank and why it is used.
+
+    Attributes:
+        spec: the bank's recipe.
+        reason: one sentence for the answer.
+    """
+
+    spec: BankSpec
+    reason: str
+
+
+def choose_bank(specs: Sequence[BankSpec], request: SampleRequest, prior: Law, *, generator_digest: str) -> BankChoice:
+    """The bank named, else the one whose law is the base, else the prior's, corrected.
+
+    Arguments:
+        specs: recipes of the banks at hand.
+        request: a request that reads volumes.
+        prior: the generator's own law, untruncated.
+        generator_digest: digest of the generator asked for.
+
+    Returns:
+        The choice; among several that serve as well the one of the lowest seed, then of the lowest id.
+
+    Raises:
+        UnknownResource: no bank of the id named.
+        Refused: the bank named belongs to another generator, manifold or precision or does not cover the base (reason
+            FOREIGN_BANK); nothing is named and nothing fits (reason NO_BANK, with the law to build).
+
+    Accuracy:
+        Exact.
+    """
+    base = request.base_law(prior)
+    if request.bank_id is not None:
+        named = next((spec for spec in specs if spec.id == request.bank_id), None)
+        if named is None:
+            known = ", ".join(sorted(spec.id for spec in specs)) or "none"
+            raise UnknownResource(f"no bank {request.bank_id}: there are {known}", field="bank_id")
+        _check_fit(named, request, base, generator_digest)
+        return BankChoice(named, f"named in the request; {_relation(named, base)}")
+    fitting = [spec for spec in specs if not _misfit(spec, request, generator_digest)]
+    for law in (base, prior):
+        same = sorted((spec for spec in fitting if spec.base_law == law), key=lambda spec: (spec.seed, spec.id))
+        if same and covers(law, base):
+            return BankChoice(same[0], _relation(same[0], base))
+    raise Refused(
+        f"no bank of {request.manifold} in {request.precision} holds rows of {base.to_text()}: build one with that law",
+        field="bank_id",
+        reason="NO_BANK",
+        metadata={"law": base.to_text(), "manifold": str(request.manifold), "precision": str(request.precision)},
+    )
+
+
+def _misfit(spec: BankSpec, request: SampleRequest, generator_digest: str) -> str | None:
+    if spec.generator_digest != generator_digest:
+        return "another generator or version"
+    if spec.manifold is not request.manifold:
+        return f"manifold {spec.manifold}, not {request.manifold}"
+    if spec.precision is not request.precision:
+        return f"precision {spec.precision}, not {request.precision}"
+    if spec.condition != request.condition:
+        return f"condition {spec.condition!r}"
+    return None
+
+
+def _check_fit(spec: BankSpec, request: SampleRequest, base: Law, generator_digest: str) -> None:
+    misfit = _misfit(spec, request, generator_digest)
+    if misfit is None and not covers(spec.base_law, base):
+        misfit = f"rows of {spec.law}, which does not cover {base.to_text()}"
+    if misfit is not None:
+        raise Refused(f"bank {spec.id} has {misfit}: name another", field="bank_id", reason="FOREIGN_BANK")
+
+
+def _relation(spec: BankSpec, base: Law) -> str:
+    if spec.base_law == base:
+        return f"its law is the base, {spec.law}"
+    return f"rows of {spec.law}, corrected to the base {base.to_text()}"

@@ -1,0 +1,131 @@
+"""A draw: the answer's rows, page by page, with what they are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+from magnet_service.errors import InvalidInput
+from magnet_service.sampling.diagnostics import Diagnostics, Result
+from magnet_service.sampling.law import Law
+from magnet_service.sampling.resample import cumulate, invert, successive_order
+from magnet_service.sampling.resolved import Resolved
+from magnet_service.sampling.rows import Rows
+
+__all__ = ["DirectDraw", "Draw", "ResampledDraw"]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """Rows by their absolute number: a page [start, start + count) is the same bytes however it is cut.
+
+    Attributes:
+        resolved: the request as answered.
+        diagnostics: what the weights are worth.
+        result: the verdict.
+        advice: plain sentences, empty when all is well.
+    """
+
+    resolved: Resolved
+    diagnostics: Diagnostics
+    result: Result
+    advice: str
+
+    def latents(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:
+        """Latents of answer rows start to start + count - 1."""
+        raise NotImplementedError
+
+    def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"] | None:
+        """Bank rows behind the answer's rows; None where no bank is read."""
+        raise NotImplementedError
+
+    def log_volumes(self, start: int, count: int) -> Float64[np.ndarray, " answer"] | None:
+        """log v_k in nats at the resolved k, from the bank's float32 columns; None where no bank is read."""
+        raise NotImplementedError
+
+    def log_weights(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
+        """Log of weight over mean weight of the bank's rows, nats: 0 for a row drawn as often as any."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class DirectDraw(Draw):
+    """Fresh rows of the base law: row i by (seed, i).
+
+    Attributes:
+        law: the base.
+    """
+
+    law: Law
+
+    def latents(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:
+        """As `Draw.latents`."""
+        return self.law.rows(self.resolved.seed, start, count)
+
+    def indices(self, start: int, count: int) -> None:
+        """None: no bank is read."""
+        return None
+
+    def log_volumes(self, start: int, count: int) -> None:
+        """None: the caller computes volumes of fresh rows if they are wanted."""
+        return None
+
+    def log_weights(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
+        """Zeros: every draw counts the same."""
+        return np.zeros(count)
+
+
+@dataclass(frozen=True, eq=False)
+class ResampledDraw(Draw):
+    """Rows of a bank, drawn by weight.
+
+    Attributes:
+        rows: the bank's first rows, up to the revision used.
+        log_row_weights: nats, unnormalised, one a bank row.
+    """
+
+    rows: Rows
+    log_row_weights: Float64[np.ndarray, " rows"]
+
+    def latents(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:
+        """As `Draw.latents`."""
+        return self.rows.latents[self.indices(start, count)]
+
+    def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"]:
+        """As `Draw.indices`; with replacement one inverse-CDF draw a row, without it a page of the successive order."""
+        if self.resolved.replacement:
+            return invert(self._cumulated, self.resolved.seed, start, count)
+        if start + count > self._order.size:
+            raise InvalidInput(f"{start + count} rows without replacement of {self._order.size}", field="count")
+        return self._order[start : start + count]
+
+    def log_volumes(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
+        """As `Draw.log_volumes`."""
+        volumes: Float64[np.ndarray, " answer"] = self.rows.log_volumes[
+            self.indices(start, count), self.resolved.top_k - 1
+        ].astype(np.float64)
+        return volumes
+
+    def log_weights(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
+        """As `Draw.log_weights`."""
+        weights: Float64[np.ndarray, " answer"] = self.log_row_weights[self.indices(start, count)] - self._log_mean
+        return weights
+
+    @cached_property
+    def _cumulated(self) -> Float64[np.ndarray, " rows"]:
+        return cumulate(self.log_row_weights)
+
+    @cached_property
+    def _order(self) -> Int64[np.ndarray, " answer"]:
+        return successive_order(self.log_row_weights, self.resolved.seed)
+
+    @cached_property
+    def _log_mean(self) -> float:
+        return float(self.log_row_weights.max() + np.log(self._cumulated_or_sum / len(self.rows)))
+
+    @property
+    def _cumulated_or_sum(self) -> float:
+        return float(self._cumulated[-1])

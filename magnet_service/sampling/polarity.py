@@ -1,0 +1,193 @@
+"""Weights of bank rows under pi(z) ~ q(z) v_k(z)^rho, and the k that a bank supports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from magnet_service.errors import InvalidInput
+from magnet_service.sampling.diagnostics import LEAST_NEED, Result, diagnose, effective_sample_size, judge
+from magnet_service.sampling.law import Law
+from magnet_service.sampling.rows import OK, Rows
+
+__all__ = [
+    "LOW_RANK_LIMIT",
+    "SUPPORT_ESS",
+    "Cell",
+    "TopK",
+    "Weights",
+    "choose_top_k",
+    "describe",
+    "log_weights",
+]
+
+LOW_RANK_LIMIT = 0.01
+SUPPORT_ESS = 200.0
+
+
+@dataclass(frozen=True)
+class TopK:
+    """A choice of k.
+
+    Attributes:
+        k: number of singular values.
+        supported: whether the bank supports it; False where nothing fits and k is 1 for want of better.
+        reason: one sentence.
+    """
+
+    k: int
+    supported: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a bank is worth at one (rho, k).
+
+    Attributes:
+        rho: exponent of v_k.
+        k: number of singular values.
+        ess: effective sample size.
+        khat: Pareto k-hat, None when absent.
+        largest_weight: largest normalised weight.
+        low_rank_share: share of the base law's rows of rank below k.
+        result: verdict for the least need, 100 effective rows.
+    """
+
+    rho: float
+    k: int
+    ess: float
+    khat: float | None
+    largest_weight: float
+    low_rank_share: float
+    result: Result
+
+
+class Weights:
+    """Rows of a bank, weighted for a base law: the correction log q - log q_bank is computed once.
+
+    Arguments:
+        rows: the rows.
+        base: law q wanted.
+        bank_law: law that the rows were drawn from.
+    """
+
+    def __init__(self, rows: Rows, base: Law, bank_law: Law) -> None:
+        correction = np.zeros(len(rows))
+        if base != bank_law:
+            correction = base.log_density(rows.latents) - bank_law.log_density(rows.latents)
+        self.rows = rows
+        self.correction: Float64[np.ndarray, " rows"] = np.where(rows.status == OK, correction, -np.inf)
+        top = self.correction.max(initial=-np.inf)
+        self._shares = np.exp(self.correction - top) if top > -np.inf else np.zeros(len(rows))
+
+    def log_weights(self, rho: float, k: int) -> Float64[np.ndarray, " rows"]:
+        """As the function `log_weights`."""
+        if rho == 0.0:
+            return self.correction
+        if not 1 <= k <= self.rows.columns:
+            raise InvalidInput(f"top_k is {k}: write 1 to {self.rows.columns}, or 0 for AUTO", field="top_k")
+        volumes = self.rows.log_volumes[:, k - 1].astype(np.float64)
+        usable = (self.rows.rank >= k) & (self.correction > -np.inf)
+        weights: Float64[np.ndarray, " rows"] = np.full(len(self.rows), -np.inf)
+        weights[usable] = self.correction[usable] + rho * volumes[usable]
+        return weights
+
+    def low_rank_share(self, k: int) -> float:
+        """Share of the base law's rows whose rank is below k, 0 to 1."""
+        total = float(self._shares.sum())
+        return float(self._shares[self.rows.rank < k].sum()) / total if total > 0.0 else 0.0
+
+    def choose_top_k(self, rho: float, min_ess: float = 0.0) -> TopK:
+        """As the function `choose_top_k`."""
+        need = max(SUPPORT_ESS, min_ess)
+        for k in range(self.rows.columns, 0, -1):
+            share = self.low_rank_share(k)
+            if share <= LOW_RANK_LIMIT and (ess := effective_sample_size(self.log_weights(rho, k))) >= need:
+                at = f"rank >= {k} on {1.0 - share:.1%} of the rows, ESS {ess:.0f} of {need:.0f} needed at rho {rho:g}"
+                return TopK(k, True, f"the largest k that the bank supports: {at}")
+        return TopK(1, False, f"no k has rank on 99 % of the rows and ESS >= {need:.0f} at rho {rho:g}: 1 is the least")
+
+
+def log_weights(rows: Rows, base: Law, bank_law: Law, rho: float, k: int) -> Float64[np.ndarray, " rows"]:
+    """Unnormalised log weights of bank rows for pi ~ q v_k^rho.
+
+        log w = rho log v_k + log q - log q_bank
+
+    Arguments:
+        rows: the rows.
+        base: law q.
+        bank_law: law that the rows were drawn from; its support must cover that of q.
+        rho: exponent of v_k.
+        k: number of singular values; not read at rho = 0, where volumes are not read either.
+
+    Returns:
+        Nats; -inf for non-finite rows, for rows outside the base's support and, at rho != 0, for rows of rank below k.
+
+    Raises:
+        InvalidInput: k out of range; field `top_k`.
+
+    Accuracy:
+        The volumes' own plus |rho| times the float32 rounding of log v_k.
+    """
+    return Weights(rows, base, bank_law).log_weights(rho, k)
+
+
+def choose_top_k(rows: Rows, base: Law, bank_law: Law, rho: float, min_ess: float = 0.0) -> TopK:
+    """The k that AUTO stands for: the largest with rank >= k on 99 % of the rows and ESS(rho, k) >= max(200, min_ess).
+
+    Arguments:
+        rows: the rows, up to the revision in use.
+        base: law q; the 99 % are of its rows.
+        bank_law: law that the rows were drawn from.
+        rho: exponent of v_k.
+        min_ess: effective rows wanted.
+
+    Returns:
+        k and the reason; where none fits, k = 1, not supported.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        Exact for the figures that it compares.
+    """
+    return Weights(rows, base, bank_law).choose_top_k(rho, min_ess)
+
+
+def describe(rows: Rows, base: Law, bank_law: Law, rhos: Sequence[float], ks: Sequence[int]) -> tuple[Cell, ...]:
+    """What a bank is worth over a grid of rho and k.
+
+    Arguments:
+        rows: the rows.
+        base: law q.
+        bank_law: law that the rows were drawn from.
+        rhos: exponents, finite.
+        ks: numbers of singular values.
+
+    Returns:
+        Cells, k running faster than rho.
+
+    Raises:
+        InvalidInput: a k out of range or a rho that is not finite; field `top_k` or `rho`.
+
+    Accuracy:
+        As `diagnostics`.
+
+    Cost:
+        One pass over the rows for each cell.
+    """
+    weights = Weights(rows, base, bank_law)
+    cells = []
+    for rho in rhos:
+        if not np.isfinite(rho):
+            raise InvalidInput(f"rho is {rho}: write a finite number", field="rho")
+        for k in ks:
+            share = weights.low_rank_share(k)
+            figures = diagnose(weights.log_weights(rho, k), low_rank_share=share)
+            verdict = judge(figures, LEAST_NEED)
+            cells.append(Cell(rho, k, figures.ess, figures.khat, figures.largest_weight, share, verdict))
+    return tuple(cells)

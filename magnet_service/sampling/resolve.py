@@ -1,0 +1,195 @@
+"""From a request to a draw: presets, AUTO and refusals."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from magnet_service.errors import InvalidInput, Refused
+from magnet_service.sampling.advice import advise
+from magnet_service.sampling.choice import BankChoice
+from magnet_service.sampling.diagnostics import Result, diagnose, independent, judge, needed_ess
+from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
+from magnet_service.sampling.law import Ball, Box, Law
+from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
+from magnet_service.sampling.presets import Preset, RhoChoice, choose_rho
+from magnet_service.sampling.request import SampleRequest
+from magnet_service.sampling.resolved import Method, Resolved
+from magnet_service.sampling.rows import OK, Rows
+
+__all__ = ["resolve"]
+
+# rho at which AUTO chooses k for the two extreme presets, whose rho is chosen after it.
+_EXTREMES = {Preset.MODE: -2.0, Preset.ANTI_MODE: 2.0}
+
+
+def resolve(
+    request: SampleRequest,
+    prior: Law,
+    *,
+    generator_digest: str,
+    choice: BankChoice | None = None,
+    rows: Rows | None = None,
+) -> Draw:
+    """Settles everything that a request leaves open, and makes the draw.
+
+    Arguments:
+        request: the request.
+        prior: the generator's own law, untruncated.
+        generator_digest: digest of the generator.
+        choice: from `choose_bank`; not needed where `request.needs_bank` is False.
+        rows: the chosen bank's first `request.bank_revision` rows, all of them where that is None.
+
+    Returns:
+        The draw. Its preset, k and rho depend on bank, revision, base, manifold and min_ess, never on count or offset.
+
+    Raises:
+        InvalidInput: top_k above the Jacobian's columns; field `top_k`. A truncation or domain unfit for the prior.
+        Refused: no bank (NO_BANK) or an empty one (EMPTY_BANK); more than 1 % of the base's rows of rank below k at
+            rho < 0 (LOW_RANK); no row with weight (NO_WEIGHT); without replacement, offset + count above half the ESS
+            (TOO_FEW_ROWS).
+
+    Accuracy:
+        Weights as `polarity.log_weights`; choices are exact comparisons of the figures reported.
+    """
+    law = request.base_law(prior)
+    if request.top_k > law.columns:
+        raise InvalidInput(
+            f"top_k is {request.top_k}: the Jacobian has {law.columns} columns, write 1 to {law.columns} or 0 for AUTO",
+            field="top_k",
+        )
+    if not request.needs_bank:
+        return _direct(request, law, generator_digest)
+    if choice is None or rows is None:
+        raise Refused("the request reads volumes and no bank is at hand: build one", field="bank_id", reason="NO_BANK")
+    if len(rows) == 0:
+        raise Refused(f"bank {choice.spec.id} holds no rows yet: build it", field="bank_id", reason="EMPTY_BANK")
+    return _resampled(request, law, generator_digest, choice, rows)
+
+
+def _direct(request: SampleRequest, law: Law, generator_digest: str) -> Draw:
+    resolved = _echo(
+        request,
+        law,
+        generator_digest,
+        method=Method.DIRECT,
+        rho=RhoChoice(0.0, True, "" if request.preset is None else "AS_TRAINED is the prior itself"),
+        # AS_TRAINED counts no singular values; beside rho = 0 the k given tells which log-volume to report.
+        top_k=TopK(0 if request.preset else request.top_k, True, "" if request.top_k else "rho = 0 reads no volumes"),
+        bank_reason="rho = 0 draws fresh from the base: no bank is read",
+    )
+    return DirectDraw(resolved, independent(request.offset + request.count), Result.OK, "", law)
+
+
+def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: BankChoice, rows: Rows) -> Draw:
+    weights = Weights(rows, law, choice.spec.base_law)
+    rho, top_k = _settle(request, weights)
+    share = weights.low_rank_share(top_k.k)
+    if rho.rho < 0.0 and share > LOW_RANK_LIMIT:
+        raise Refused(
+            f"{share:.1%} of the rows have rank below top_k {top_k.k}: they hold the smallest volumes, and at rho < 0 "
+            "leaving them out would answer another question. Use a smaller top_k.",
+            field="top_k",
+            reason="LOW_RANK",
+            metadata={"low_rank_share": f"{share:.6f}", "top_k": str(top_k.k)},
+        )
+    logs = weights.log_weights(rho.rho, top_k.k)
+    needed = needed_ess(request.offset, request.count, endless=request.endless)
+    figures = diagnose(logs, low_rank_share=share, non_finite=int((rows.status != OK).sum()))
+    if not request.replacement and request.offset + request.count > figures.ess / 2.0:
+        raise Refused(
+            f"without replacement at most half the ESS of {figures.ess:,.0f} can be drawn, {int(figures.ess / 2.0):,} "
+            f"rows, and {request.offset + request.count:,} are asked: ask for fewer, or draw with replacement",
+            field="replacement",
+            reason="TOO_FEW_ROWS",
+        )
+    resolved = _echo(
+        request,
+        law,
+        generator_digest,
+        method=Method.RESAMPLE,
+        rho=rho,
+        top_k=top_k,
+        bank_reason=choice.reason,
+        choice=choice,
+        revision=len(rows),
+        uniformity=_uniformity(law, rho.rho, top_k.k, weights.low_rank_share(rows.columns)),
+    )
+    supported = top_k.supported or request.preset in _EXTREMES
+    result = judge(figures, needed)
+    advice = advise(weights, rho.rho, top_k.k, figures, needed, supported=supported)
+    if result is Result.OK and not supported:
+        result = Result.LOW_ESS
+    draw = ResampledDraw(resolved, figures, result, advice, rows, logs)
+    if request.endless:
+        return draw
+    drawn = diagnose(logs, indices=draw.indices(request.offset, request.count)).distinct
+    return replace(draw, diagnostics=replace(figures, distinct=drawn))
+
+
+def _settle(request: SampleRequest, weights: Weights) -> tuple[RhoChoice, TopK]:
+    given = TopK(request.top_k, True, "")
+    if request.preset in _EXTREMES:
+        extreme = _EXTREMES[request.preset]
+        top_k = given if request.top_k else weights.choose_top_k(extreme, request.min_ess)
+        return choose_rho(weights, top_k.k, -1 if extreme < 0.0 else 1), top_k
+    if request.rho is None:
+        rho = RhoChoice(1.0, True, "UNIFORM is rho = 1 over a uniform base")
+    else:
+        rho = RhoChoice(float(request.rho), True, "")
+    return rho, given if request.top_k else weights.choose_top_k(rho.rho, request.min_ess)
+
+
+def _uniformity(law: Law, rho: float, k: int, deficient: float) -> str:
+    if rho != 1.0 or not law.uniform:
+        return ""
+    return "uniform" if k == law.columns and deficient == 0.0 else "uniform in the top-k volume"
+
+
+def _echo(
+    request: SampleRequest,
+    law: Law,
+    generator_digest: str,
+    *,
+    method: Method,
+    rho: RhoChoice,
+    top_k: TopK,
+    bank_reason: str,
+    choice: BankChoice | None = None,
+    revision: int | None = None,
+    uniformity: str = "",
+) -> Resolved:
+    ball_radius, box = request.ball_radius, request.box
+    # A default domain is written out, so that a later default cannot change what the answer's own request means;
+    # beside a truncation it follows from that and cannot be stated.
+    if request.chosen_base.value == "UNIFORM" and request.truncation_psi is None and request.truncation_norm is None:
+        ball_radius = law.radius if isinstance(law, Ball) else ball_radius
+        box = (law.low, law.high) if isinstance(law, Box) else box
+    return Resolved(
+        generator_digest=generator_digest,
+        count=request.count,
+        offset=request.offset,
+        endless=request.endless,
+        # 53 bits pass through programs that read numbers as float64.
+        seed=secrets.randbits(53) if request.seed is None else request.seed,
+        method=method,
+        rho=rho.rho,
+        rho_reason=rho.reason,
+        top_k=top_k.k,
+        top_k_reason=top_k.reason,
+        base=request.chosen_base,
+        base_law=law.to_text(),
+        ball_radius=ball_radius,
+        box=box,
+        truncation_psi=request.truncation_psi,
+        truncation_norm=request.truncation_norm,
+        manifold=request.manifold,
+        precision=request.precision,
+        condition=request.condition,
+        bank_id=None if choice is None else choice.spec.id,
+        bank_revision=revision,
+        bank_law="" if choice is None else choice.spec.law,
+        bank_reason=bank_reason,
+        replacement=request.replacement,
+        uniformity=uniformity,
+    )

@@ -1,0 +1,1 @@
+"""Messages and services of the magnet protocol, one package a version."""
