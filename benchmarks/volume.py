@@ -6,14 +6,15 @@ The published recipe projects the outputs on 128 random orthonormal rows, takes 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from benchmarks.report import Case, arguments, report, seconds
 from torch import Tensor, nn
 
 import magnet_service
+from benchmarks.report import Case, arguments, report, seconds
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.generator.archive import read_archive
 from magnet_service.generator.interpreter import interpret
@@ -35,7 +36,7 @@ def dense(head: bool) -> nn.Sequential:
 
 
 def convolutional(latent: int = 100, width: int = 64) -> nn.Sequential:
-    """A DCGAN for 3 x 32 x 32: transposed convolutions of 4 width, 2 width and width channels, BatchNorm, ReLU, tanh."""
+    """A DCGAN for 3 x 32 x 32: transposed convolutions with 4, 2 and 1 times `width` channels, BatchNorm, ReLU, tanh."""
     return nn.Sequential(
         nn.Unflatten(1, (latent, 1, 1)),
         nn.ConvTranspose2d(latent, 4 * width, 4, 1, 0, bias=False),
@@ -55,13 +56,13 @@ def convolutional(latent: int = 100, width: int = 64) -> nn.Sequential:
 def by_jacfwd(function: Function, latents: Tensor, batch: int) -> Tensor:
     """Log singular values [rows, d] as torch offers them."""
     jacobians = torch.func.vmap(torch.func.jacfwd(lambda latent: function(latent[None]).flatten()))
-    return torch.cat([torch.linalg.svdvals(jacobians(rows)).log() for rows in latents.split(batch)])
+    return torch.cat([torch.linalg.svdvals(jacobians(rows)).log() for rows in torch.split(latents, batch)])
 
 
 def by_projection(function: Function, latents: Tensor, projection: Tensor, batch: int) -> Tensor:
     """The largest 30 log singular values behind a random projection, one reverse pass for each projected output."""
     found = []
-    for rows in latents.split(batch):
+    for rows in torch.split(latents, batch):
         leaves = rows.clone().requires_grad_()
         outputs = function(leaves).flatten(1) @ projection.T
         gradients = [torch.autograd.grad(out.sum(), leaves, retain_graph=True)[0] for out in outputs.unbind(1)]
@@ -121,11 +122,8 @@ def case(name: str, generator: Generator, functions: tuple[Function, Function], 
 def of_module(name: str, module: nn.Sequential, latent_dim: int, rows: int, rounds: int) -> Case:
     """A case of random weights."""
     module.eval().requires_grad_(False)
-    copies = (module, nn.Sequential(*module))
-    double = type(module)(*[layer for layer in copies[1]])
-    import copy
-
-    return case(name, Generator.from_module(module, latent_dim), (module, copy.deepcopy(double).double()), rows, rounds)
+    double = copy.deepcopy(module).double()
+    return case(name, Generator.from_module(module, latent_dim), (module, double), rows, rounds)
 
 
 def main() -> None:

@@ -151,7 +151,9 @@ def _read_outputs(node: Field, scope: Scope, place: str) -> tuple[str, ...]:
         elif tag == "as_sym_int" and node.get("target").text() == "torch.ops.aten.sym_size.int":
             scope.define_symbol(value.get("as_name"))
         elif tag != "as_none":
-            raise UnsupportedOperation(f"{place} returns {tag!r} where only tensors are read.", metadata={"place": place})
+            raise UnsupportedOperation(
+                f"{place} returns {tag!r} where only tensors are read.", metadata={"place": place}
+            )
     for name in names:
         scope.define(name, output)
     return tuple(names)

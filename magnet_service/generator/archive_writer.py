@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -40,7 +41,9 @@ def write_archive(program: torch.export.ExportedProgram, path: str | os.PathLike
     Accuracy: weights bit for bit; equal programs of one torch build give equal files.
     """
     buffer = io.BytesIO()
-    torch.export.save(program, buffer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns where weights are slices of one storage; it stores all of it
+        torch.export.save(program, buffer)
     with zipfile.ZipFile(buffer) as source:
         members = {name.partition("/")[2]: source.read(name) for name in source.namelist()}
     for name in members:

@@ -51,7 +51,7 @@ class GeneratorCard:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for text in ("prior", "description", "licence", "source", "layout"):
+        for text in ("prior", "description", "licence", "source"):
             _require(_is_text(getattr(self, text)), text, "write a string")
         _require(_is_integer(self.latent_dim) and self.latent_dim >= 1, "latent_dim", "write an integer of at least 1")
         match = _PRIOR.fullmatch(self.prior)

@@ -55,7 +55,7 @@ def make_plan(graph: Graph, target: int) -> Plan:
     steps = tuple(index - 1 for index in sorted(wanted) if index)
     last_use = {index: index for index in wanted}
     group = {index: index for index in wanted}
-    overlapping: set[int] = {group.get(0, 0)}
+    overlapping = {0}
     for step in steps:
         node = graph.nodes[step]
         for source in node.inputs:
@@ -64,7 +64,9 @@ def make_plan(graph: Graph, target: int) -> Plan:
             merged = {group[source] for source in node.inputs} | {step + 1}
             root = min(merged)
             group = {index: root if family in merged else family for index, family in group.items()}
-            if merged & overlapping or node.operation in ("expand", "shift", "add"):
+            shapes = [graph.nodes[source - 1].shape if source else graph.latent_shape for source in node.inputs]
+            spreads = TABLE[node.operation].kind is not Kind.STRUCTURAL or node.operation == "expand"
+            if merged & overlapping or (spreads and any(shape != node.shape for shape in shapes)):
                 overlapping.add(root)
     last_use[target] = len(graph.nodes) + 1
     ends: dict[int, int] = {}

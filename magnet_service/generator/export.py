@@ -131,8 +131,8 @@ def _forward(module: nn.Module, latents: Tensor) -> Tensor:
         output = module(latents)
     if not isinstance(output, Tensor) or output.ndim < 2:
         raise Refused(
-            f"The generator returns {type(output).__name__}, where one tensor of shape [rows, ...] is needed; wrap it in "
-            f"a module that returns the images alone.",
+            f"The generator returns {type(output).__name__}, where one tensor of shape [rows, ...] is needed; wrap it "
+            f"in a module that returns the images alone.",
             reason="ONE_OUTPUT",
         )
     return output

@@ -17,7 +17,10 @@ from magnet_service.generator.operations import (
     CallReader,
     Comparison,
     Draft,
+    Kind,
     Node,
+    Operation,
+    Overwritten,
     Reference,
     Spread,
     fold,
@@ -125,6 +128,7 @@ class Lowering:
         self.nodes: list[Node] = []
         self.bindings: dict[str, Binding] = dict(program.constants)
         self.bindings[program.latent] = Reference(0, tuple(program.latent_shape))
+        self.memory: dict[str, str] = {name: name for name in self.bindings}
 
     def run(self) -> Graph:
         """Lower call after call, then drop what the output does not need."""
@@ -134,7 +138,7 @@ class Lowering:
         last = self.program.calls[-1] if self.program.calls else None
         if output is None or last is None:
             raise DamagedData(f"the program does not define its output {self.program.output!r}")
-        if isinstance(output, Comparison | Tensor):
+        if isinstance(output, Comparison | Tensor | Overwritten):
             raise UnsupportedOperation(f"the output {self.program.output!r} is no value of the latent")
         reference = self.settle(output, last)
         floating = [tensor.dtype for tensor in self.program.constants.values() if tensor.dtype.is_floating_point]
@@ -152,6 +156,7 @@ class Lowering:
         operation = lookup(call.target)
         if self.only_constants(call) and call.target in FOLDABLE:
             self.bindings[call.outputs[0]] = fold(reader)
+            self.memory[call.outputs[0]] = call.outputs[0]
             return
         if operation is None:
             raise UnsupportedOperation(
@@ -169,6 +174,21 @@ class Lowering:
                     self.bindings[name] = result
         except (RuntimeError, IndexError, ValueError, TypeError, ZeroDivisionError) as problem:
             reader.refuse(f"its arguments do not fit: {(str(problem).splitlines() or [''])[0]}")
+        self.note_memory(call, operation)
+
+    def note_memory(self, call: Call, operation: Operation) -> None:
+        """Keep track of which names share memory; a call in place overwrites all names of its first argument's."""
+        source = call.arguments.get("input" if "dropout" in call.target else "self")
+        shared = source.name if isinstance(source, Value | Constant) else None
+        in_place = call.target.split(".")[1].endswith("_")
+        views = operation.kind is Kind.STRUCTURAL and operation.aliases and call.target != "aten.clone.default"
+        for name in call.outputs:
+            self.memory[name] = self.memory[shared] if shared is not None and (in_place or views) else name
+        if in_place and shared is not None and operation.name != "identity":
+            for name, root in self.memory.items():
+                if root == self.memory[shared] and name not in call.outputs:
+                    self.bindings[name] = Overwritten(call.place)
+            self.bindings[shared] = self.bindings[call.outputs[0]]
 
     def only_constants(self, call: Call) -> bool:
         """Whether neither rows nor their number enter the call."""

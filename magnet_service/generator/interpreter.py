@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from magnet_service.errors import DamagedData, InvalidInput, UnsupportedOperation
+from magnet_service.errors import DamagedData, InvalidInput, Refused, UnsupportedOperation
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Program, Value
 
 __all__ = ["ALLOWED", "interpret"]
@@ -29,37 +29,41 @@ _NAMES = """
     hardshrink.default tanh.default tanh_.default sigmoid.default sigmoid_.default silu.default silu_.default
     gelu.default gelu_.default softplus.default elu.default elu_.default selu.default selu_.default celu.default
     celu_.default mish.default mish_.default exp.default exp_.default expm1.default log.default log1p.default
-    log_sigmoid.default logaddexp.default sqrt.default rsqrt.default reciprocal.default square.default sin.default
-    sin_.default cos.default cos_.default atan.default erf.default tan.default sinh.default cosh.default
-    asinh.default pow.Tensor_Scalar pow.Tensor_Tensor pow.Scalar softmax.int _softmax.default log_softmax.int
-    _log_softmax.default add.Tensor add_.Tensor add.Scalar add_.Scalar sub.Tensor sub_.Tensor sub.Scalar sub_.Scalar
-    rsub.Tensor rsub.Scalar mul.Tensor mul_.Tensor mul.Scalar mul_.Scalar div.Tensor div_.Tensor div.Scalar
-    div_.Scalar neg.default neg_.default addcmul.default addcdiv.default lerp.Scalar lerp.Tensor positive.default
-    view.default view_copy.default _unsafe_view.default reshape.default unflatten.int flatten.using_ints
-    permute.default transpose.int t.default numpy_T.default mT.default movedim.int movedim.intlist swapaxes.default
-    swapdims.default squeeze.default squeeze.dim squeeze.dims unsqueeze.default expand.default expand_copy.default
-    expand_as.default view_as.default reshape_as.default repeat.default repeat_interleave.self_int tile.default
-    cat.default concat.default concatenate.default stack.default hstack.default slice.Tensor select.int
-    narrow.default index_select.default split.Tensor split.sizes split_with_sizes.default chunk.default unbind.int
-    flip.default roll.default alias.default detach.default detach_.default clone.default contiguous.default
-    lift_fresh.default lift_fresh_copy.default dropout.default dropout_.default feature_dropout.default
-    alpha_dropout.default feature_alpha_dropout.default native_dropout.default _to_copy.default to.dtype
-    to.dtype_layout to.device to.other type_as.default full.default zeros.default ones.default full_like.default
-    zeros_like.default ones_like.default scalar_tensor.default new_zeros.default new_ones.default new_full.default
-    arange.default arange.start arange.start_step upsample_nearest1d.default upsample_nearest1d.vec
-    upsample_nearest2d.default upsample_nearest2d.vec upsample_nearest3d.default upsample_nearest3d.vec
-    _upsample_nearest_exact1d.default _upsample_nearest_exact1d.vec _upsample_nearest_exact2d.default
-    _upsample_nearest_exact2d.vec upsample_linear1d.default upsample_linear1d.vec upsample_bilinear2d.default
-    upsample_bilinear2d.vec upsample_bicubic2d.default upsample_bicubic2d.vec upsample_trilinear3d.default
-    upsample_trilinear3d.vec avg_pool1d.default avg_pool2d.default avg_pool3d.default adaptive_avg_pool1d.default
-    adaptive_avg_pool2d.default _adaptive_avg_pool2d.default mean.dim mean.default sum.dim_IntList sum.default
-    amax.default amin.default max_pool1d.default max_pool2d.default max_pool2d_with_indices.default
-    max_pool3d.default max_pool3d_with_indices.default max_pool1d_with_indices.default adaptive_max_pool1d.default
+    log1p_.default log_sigmoid.default logaddexp.default sqrt.default sqrt_.default rsqrt.default rsqrt_.default
+    reciprocal.default reciprocal_.default square.default square_.default sin.default sin_.default cos.default
+    cos_.default atan.default erf.default tan.default sinh.default cosh.default asinh.default pow.Tensor_Scalar
+    pow.Tensor_Tensor pow.Scalar softmax.int _softmax.default log_softmax.int _log_softmax.default add.Tensor
+    add_.Tensor add.Scalar add_.Scalar sub.Tensor sub_.Tensor sub.Scalar sub_.Scalar rsub.Tensor rsub.Scalar
+    mul.Tensor mul_.Tensor mul.Scalar mul_.Scalar div.Tensor div_.Tensor div.Scalar div_.Scalar neg.default
+    neg_.default addcmul.default addcdiv.default lerp.Scalar lerp.Tensor positive.default view.default
+    view_copy.default _unsafe_view.default reshape.default unflatten.int flatten.using_ints permute.default
+    transpose.int t.default numpy_T.default mT.default movedim.int movedim.intlist swapaxes.default swapdims.default
+    squeeze.default squeeze_.default squeeze.dim squeeze_.dim squeeze.dims squeeze_.dims unsqueeze.default
+    unsqueeze_.default expand.default expand_copy.default expand_as.default view_as.default reshape_as.default
+    repeat.default repeat_interleave.self_int tile.default cat.default concat.default concatenate.default
+    stack.default hstack.default slice.Tensor select.int narrow.default index_select.default index.Tensor
+    _unsafe_index.Tensor split.Tensor split.sizes split_with_sizes.default chunk.default unbind.int flip.default
+    roll.default alias.default detach.default detach_.default clone.default contiguous.default lift_fresh.default
+    lift_fresh_copy.default dropout.default dropout_.default feature_dropout.default alpha_dropout.default
+    feature_alpha_dropout.default native_dropout.default _to_copy.default to.dtype to.dtype_layout to.device
+    to.other type_as.default full.default zeros.default ones.default full_like.default zeros_like.default
+    ones_like.default scalar_tensor.default new_zeros.default new_ones.default new_full.default arange.default
+    arange.start arange.start_step upsample_nearest1d.default upsample_nearest1d.vec upsample_nearest2d.default
+    upsample_nearest2d.vec upsample_nearest3d.default upsample_nearest3d.vec _upsample_nearest_exact1d.default
+    _upsample_nearest_exact1d.vec _upsample_nearest_exact2d.default _upsample_nearest_exact2d.vec
+    upsample_linear1d.default upsample_linear1d.vec upsample_bilinear2d.default upsample_bilinear2d.vec
+    upsample_bicubic2d.default upsample_bicubic2d.vec upsample_trilinear3d.default upsample_trilinear3d.vec
+    avg_pool1d.default avg_pool2d.default avg_pool3d.default adaptive_avg_pool1d.default adaptive_avg_pool2d.default
+    _adaptive_avg_pool2d.default mean.dim mean.default sum.dim_IntList sum.default amax.default amin.default
+    max_pool1d.default max_pool2d.default max_pool2d_with_indices.default max_pool3d.default
+    max_pool3d_with_indices.default max_pool1d_with_indices.default adaptive_max_pool1d.default
     adaptive_max_pool2d.default constant_pad_nd.default pad.default reflection_pad1d.default
     reflection_pad2d.default replication_pad1d.default replication_pad2d.default pixel_shuffle.default
     pixel_unshuffle.default channel_shuffle.default glu.default scaled_dot_product_attention.default
+    _reshape_copy.default div.Tensor_mode rrelu.default _weight_norm.default _weight_norm_interface.default
 """
 ALLOWED = frozenset(f"aten.{name}" for name in _NAMES.split())
+_TRAINING = ("train", "training", "use_input_stats")
 _FAILURES = (RuntimeError, TypeError, ValueError, IndexError, OverflowError)
 _OPTIONS: Mapping[str, Callable[[str, torch.dtype], object]] = {
     "dtype": lambda text, working: _dtype(text, working),
@@ -83,6 +87,7 @@ def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[
 
     Raises:
         UnsupportedOperation: a call outside `ALLOWED`.
+        Refused: batch norm or dropout in training mode.
         InvalidInput: latents of another width (field `latents`).
         DamagedData: a call that torch refuses: its arguments do not fit.
 
@@ -92,6 +97,8 @@ def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[
     if latents.ndim != 2 or latents.shape[1] != width:
         raise InvalidInput(f"latents of shape {list(latents.shape)} given, [rows, {width}] needed.", field="latents")
     for call in program.calls:
+        if any(call.arguments.get(flag) is True for flag in _TRAINING):
+            raise Refused(f"{call.place}: {call.target} is in training mode; call .eval() and export again.")
         if call.target not in ALLOWED:
             raise UnsupportedOperation(
                 f"{call.place}: {call.target} is not among the operations of the reference.",

@@ -129,9 +129,7 @@ def _existing_card(folder: Path, new_version: bool) -> GeneratorCard | None:
     return read_card(folder)
 
 
-def _card(
-    existing: GeneratorCard | None, name: str, generator: Generator, wanted: dict[str, Any]
-) -> GeneratorCard:
+def _card(existing: GeneratorCard | None, name: str, generator: Generator, wanted: dict[str, Any]) -> GeneratorCard:
     if existing is None:
         layout = infer_layout(generator.output_shape) if "layout" not in wanted else wanted["layout"]
         card = GeneratorCard(name, generator.latent_dim, **{**wanted, "layout": layout})

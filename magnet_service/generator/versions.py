@@ -96,7 +96,7 @@ def load_version(folder: Path, version: int | None = None) -> tuple[Generator, G
 
     Accuracy: as `verify` says.
     """
-    generator, card, chosen, _ = _load(folder, version, probe_bits=False)
+    generator, card, chosen, _ = _load(folder, version, thorough=False)
     return generator, card, chosen
 
 
@@ -115,7 +115,7 @@ def verify_version(folder: Path, version: int | None = None) -> tuple[Verificati
 
     Accuracy: as `verify` says.
     """
-    _, card, chosen, verification = _load(folder, version, probe_bits=True)
+    _, card, chosen, verification = _load(folder, version, thorough=True)
     return verification, card, chosen
 
 
@@ -142,9 +142,7 @@ def check_fit(card: GeneratorCard, generator: Generator) -> None:
     card.check_output(generator.output_shape)
 
 
-def _load(
-    folder: Path, version: int | None, *, probe_bits: bool
-) -> tuple[Generator, GeneratorCard, int, Verification]:
+def _load(folder: Path, version: int | None, *, thorough: bool) -> tuple[Generator, GeneratorCard, int, Verification]:
     card = read_card(folder)
     found = versions(folder)
     chosen = max(found, default=None) if version is None else version
@@ -161,4 +159,4 @@ def _load(
             f"{home / PROBE_FILE} was written for another archive than the {ARCHIVE_FILE} beside it: one of them was "
             f"replaced. Add the generator again."
         )
-    return generator, card, chosen, verify(generator, program, probe, probe_bits=probe_bits)
+    return generator, card, chosen, verify(generator, program, probe, thorough=thorough)

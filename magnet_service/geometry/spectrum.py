@@ -36,8 +36,8 @@ def gram(tangents: Float[Tensor, "rows columns output"]) -> Float[Tensor, "rows 
     Cost: 2 columns^2 output operations a row.
     """
     shorter = tangents if tangents.shape[1] <= tangents.shape[2] else tangents.mT
-    first, *others = (block.double() for block in shorter.split(OUTPUT_BLOCK, dim=2))
-    product = first @ first.mT
+    first, *others = (block.double() for block in torch.split(shorter, OUTPUT_BLOCK, dim=2))
+    product: Tensor = first @ first.mT
     for block in others:
         product = torch.baddbmm(product, block, block.mT)
     return product
@@ -124,5 +124,5 @@ def log_singular_values(
     tall = scaled.mT if scaled.shape[1] <= scaled.shape[2] else scaled
     sigma = torch.linalg.svdvals(torch.linalg.qr(tall, mode="r").R)
     counted = sigma > max(tangents.shape[1:]) * torch.finfo(torch.float64).eps * sigma[:, :1]
-    logs = torch.where(counted, sigma.log() + exponent[:, None] * log(2.0), -torch.inf)
+    logs = torch.where(counted, sigma.log() + exponent.double()[:, None] * log(2.0), -torch.inf)
     return logs, counted.sum(1), finite

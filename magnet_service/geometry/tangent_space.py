@@ -37,4 +37,5 @@ def tangent_basis(latents: Float[Tensor, "rows latent"]) -> Float[Tensor, "rows 
     mirror = torch.cat([first + torch.where(first < 0, -1.0, 1.0).to(first.dtype), unit[:, 1:]], dim=1)
     identity = torch.eye(latents.shape[1], dtype=latents.dtype, device=latents.device)
     weighted = mirror[:, 1:] / (1 + first.abs())
-    return identity[1:] - weighted[:, :, None] * mirror[:, None, :]
+    basis: Tensor = identity[1:] - weighted[:, :, None] * mirror[:, None, :]
+    return basis

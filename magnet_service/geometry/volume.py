@@ -163,9 +163,10 @@ def _by_gram(
     least = min(outputs, columns)
     block_tiles = max(1, GRAM_BYTES // (engine.tile_rows * least * least * 8))
     logs, stands = [], []
-    for block in rows.split(block_tiles * engine.tile_rows):
-        pushed = pushed(generator, tiles(block, engine.tile_rows), manifold, tangent_space, should_stop)
-        measured = [(finite, gram(tangents)) for finite, tangents in pushed]
+    for block in torch.split(rows, block_tiles * engine.tile_rows):
+        in_tiles = tiles(block, engine.tile_rows)
+        found_tiles = pushed(generator, in_tiles, manifold, tangent_space, should_stop)
+        measured = [(finite, gram(tangents)) for finite, tangents in found_tiles]
         # Eigenvalues come after the loop: their solvers read a status back from the device.
         for finite, grams in measured:
             found = gram_log_singular_values(grams)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 from magnet_service.rpc.turnstile import Turnstile
@@ -16,7 +17,6 @@ StopSignal = Callable[[], bool]
 """Asked between tiles: whether the caller has left."""
 
 Value = TypeVar("Value")
-_END = object()
 
 
 class Worker:
@@ -57,11 +57,11 @@ class Worker:
             left.set()
             raise
 
-    async def steps(self, items: Generator[Value]) -> AsyncIterator[Value]:
+    async def steps(self, items: Iterator[Value]) -> AsyncIterator[Value]:
         """Advances a generator in the background: one step whenever no request waits.
 
         Arguments:
-            items: advanced and closed in the worker's thread only.
+            items: advanced in the worker's thread only, and closed there too if it is a generator.
 
         Yields:
             Its items.
@@ -72,12 +72,13 @@ class Worker:
         try:
             while True:
                 await self._turnstile.enter(background=True)
-                item = await asyncio.shield(self._submit(lambda: next(items, _END)))
-                if item is _END:
+                found = await asyncio.shield(self._submit(lambda: list(islice(items, 1))))
+                if not found:
                     return
-                yield item  # type: ignore[misc]  # the sentinel is excluded above
+                yield found[0]
         finally:
-            self._thread.submit(items.close)  # behind a step that may still run: one thread keeps the order
+            # Behind a step that may still run: one thread keeps the order.
+            self._thread.submit(getattr(items, "close", lambda: None))
 
     def close(self) -> None:
         """Waits for what runs, drops what waits, and ends the thread."""

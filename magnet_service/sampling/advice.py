@@ -76,5 +76,5 @@ def _supported(weights: Weights, rho: float, k: int, needed: int) -> float:
 
 
 def _rounded(rows: float) -> int:
-    step = 10 ** max(0, math.floor(math.log10(rows)) - 1)
+    step = int(10 ** max(0, math.floor(math.log10(rows)) - 1))
     return math.ceil(rows / step) * step

@@ -92,7 +92,8 @@ class ResampledDraw(Draw):
 
     def latents(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:
         """As `Draw.latents`."""
-        return self.rows.latents[self.indices(start, count)]
+        page: Float32[np.ndarray, "answer latent"] = self.rows.latents[self.indices(start, count)]
+        return page
 
     def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"]:
         """As `Draw.indices`; with replacement one inverse-CDF draw a row, without it a page of the successive order."""
@@ -100,7 +101,8 @@ class ResampledDraw(Draw):
             return invert(self._cumulated, self.resolved.seed, start, count)
         if start + count > self._order.size:
             raise InvalidInput(f"{start + count} rows without replacement of {self._order.size}", field="count")
-        return self._order[start : start + count]
+        page: Int64[np.ndarray, " answer"] = self._order[start : start + count]
+        return page
 
     def log_volumes(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
         """As `Draw.log_volumes`."""
@@ -124,8 +126,4 @@ class ResampledDraw(Draw):
 
     @cached_property
     def _log_mean(self) -> float:
-        return float(self.log_row_weights.max() + np.log(self._cumulated_or_sum / len(self.rows)))
-
-    @property
-    def _cumulated_or_sum(self) -> float:
-        return float(self._cumulated[-1])
+        return float(self.log_row_weights.max() + np.log(self._cumulated[-1] / len(self.rows)))

@@ -12,7 +12,7 @@ from magnet_service.sampling.diagnostics import Result, diagnose, independent, j
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
-from magnet_service.sampling.presets import Preset, RhoChoice, choose_rho
+from magnet_service.sampling.presets import Base, Preset, RhoChoice, choose_rho
 from magnet_service.sampling.request import SampleRequest
 from magnet_service.sampling.resolved import Method, Resolved
 from magnet_service.sampling.rows import OK, Rows
@@ -162,7 +162,7 @@ def _echo(
     ball_radius, box = request.ball_radius, request.box
     # A default domain is written out, so that a later default cannot change what the answer's own request means;
     # beside a truncation it follows from that and cannot be stated.
-    if request.chosen_base.value == "UNIFORM" and request.truncation_psi is None and request.truncation_norm is None:
+    if request.chosen_base is Base.UNIFORM and request.truncation_psi is None and request.truncation_norm is None:
         ball_radius = law.radius if isinstance(law, Ball) else ball_radius
         box = (law.low, law.high) if isinstance(law, Box) else box
     return Resolved(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int8, Int16
 
-__all__ = ["NON_FINITE", "OK", "Rows"]
+__all__ = ["NON_FINITE", "OK", "Rows", "concatenate"]
 
 OK = 0
 NON_FINITE = 1
@@ -47,3 +48,13 @@ class Rows:
         """Rows start to stop - 1, as views."""
         page = slice(start, stop)
         return Rows(self.latents[page], self.log_volumes[page], self.rank[page], self.status[page])
+
+
+def concatenate(parts: Sequence[Rows]) -> Rows:
+    """Rows of several parts, in order; at least one part, all of the same widths."""
+    return Rows(
+        np.concatenate([part.latents for part in parts]),
+        np.concatenate([part.log_volumes for part in parts]),
+        np.concatenate([part.rank for part in parts]),
+        np.concatenate([part.status for part in parts]),
+    )

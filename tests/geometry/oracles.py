@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import mpmath
 import torch
@@ -10,7 +11,15 @@ from torch import Tensor, nn
 
 from magnet_service.generator import Generator
 
-__all__ = ["autograd_jacobian", "dense", "linear_generator", "log_sigma", "many_digit_log_sigma", "random_latents", "without_head"]
+__all__ = [
+    "autograd_jacobian",
+    "dense",
+    "linear_generator",
+    "log_sigma",
+    "many_digit_log_sigma",
+    "random_latents",
+    "without_head",
+]
 
 
 def random_latents(seed: int, rows: int, dim: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -21,7 +30,7 @@ def dense(*widths: int, seed: int, head: nn.Module | None = None, gain: float = 
     """Linear layers with ReLU in between, weights and biases drawn from the seed alone."""
     source = torch.Generator().manual_seed(seed)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(widths):
         layer = nn.Linear(inputs, outputs)
         with torch.no_grad():
             layer.weight.copy_(gain * torch.randn(outputs, inputs, generator=source) / inputs**0.5)

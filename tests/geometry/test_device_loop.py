@@ -19,7 +19,16 @@ from magnet_service.geometry.tiles import tiles
 from magnet_service.geometry.volume import pushed
 from tests.geometry.oracles import dense, random_latents
 
-READS_BACK = {"_local_scalar_dense", "item", "nonzero", "is_nonzero", "equal", "unique", "masked_select", "_linalg_eigh"}
+READS_BACK = {
+    "_local_scalar_dense",
+    "item",
+    "nonzero",
+    "is_nonzero",
+    "equal",
+    "unique",
+    "masked_select",
+    "_linalg_eigh",
+}
 
 
 class Watch(TorchDispatchMode):
@@ -37,7 +46,8 @@ class Watch(TorchDispatchMode):
         indexed_by_mask = name == "index" and any(
             isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in args[1]
         )
-        if name in READS_BACK or indexed_by_mask or (name in {"_to_copy", "copy_"} and kwargs.get("device") is not None):
+        to_host = name == "_to_copy" and kwargs.get("device") == torch.device("cpu")
+        if name in READS_BACK or indexed_by_mask or to_host:
             self.waits.append(str(func))
         return func(*args, **kwargs)
 

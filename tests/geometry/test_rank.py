@@ -94,11 +94,12 @@ def test_outputs_beyond_float32_but_within_float64_are_finite() -> None:
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)).double()
     with torch.no_grad():
         for layer in module:
-            layer.weight.copy_(1e30 * torch.eye(3))
+            layer.weight.copy_(1e30 * torch.eye(3, dtype=torch.float64))
             layer.bias.zero_()
     found = volumes(Generator.from_module(module, 3), random_latents(12, 4, 3))
     assert found.finite.all()
-    torch.testing.assert_close(log_volume(found, 3), torch.full((4,), 180 * math.log(10)).double(), rtol=1e-14, atol=0)
+    expected = torch.full((4,), 180 * math.log(10), dtype=torch.float64)
+    torch.testing.assert_close(log_volume(found, 3), expected, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("k", [0, -1, 5])

@@ -217,7 +217,7 @@ class Draw:
         suffix = target.suffix.lower()
         if suffix == ".npz":
             with target.open("wb") as file:
-                np.savez(file, **self._arrays())
+                np.savez(file, allow_pickle=False, **self._arrays())
             return target
         if suffix != ".png":
             raise InvalidInput(

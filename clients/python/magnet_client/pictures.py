@@ -90,7 +90,8 @@ def _channels_last(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[n
 def _as_bytes(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.uint8]:
     if images.dtype == np.uint8:
         return images.astype(np.uint8, copy=False)
-    seen = images[np.isfinite(images)]
+    values = images.astype(np.float64)
+    seen = values[np.isfinite(values)]
     low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
-    scaled = (np.nan_to_num(images, nan=low, posinf=high, neginf=low) - low) / (high - low or 1.0)
-    return np.rint(scaled * 255).astype(np.uint8)
+    shares = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / (high - low or 1.0)
+    return np.rint(shares * 255).astype(np.uint8)

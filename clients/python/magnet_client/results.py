@@ -146,7 +146,7 @@ class Volumes:
 class BankInfo:
     """A bank: stored latents of one law with a generator's log-volumes at each."""
 
-    id: str
+    bank_id: str
     """Digest of everything that its rows depend on."""
     generator: str
     """Generator by name and version; empty if the server no longer holds it."""

@@ -9,6 +9,7 @@ from magnet_service.generator.operations.operation import (
     Kind,
     Node,
     Operation,
+    Overwritten,
     Reference,
     Spread,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "Kind",
     "Node",
     "Operation",
+    "Overwritten",
     "Reference",
     "Spread",
     "fold",

@@ -12,7 +12,19 @@ from torch import Tensor
 if TYPE_CHECKING:
     from magnet_service.generator.operations.reader import CallReader
 
-__all__ = ["Attribute", "Comparison", "Draft", "Kind", "Lowered", "Node", "Operation", "Reference", "Spread"]
+__all__ = [
+    "Attribute",
+    "Comparison",
+    "Constants",
+    "Draft",
+    "Kind",
+    "Lowered",
+    "Node",
+    "Operation",
+    "Overwritten",
+    "Reference",
+    "Spread",
+]
 
 Attribute = int | float | bool | str | None | tuple["Attribute", ...]
 
@@ -61,6 +73,17 @@ class Comparison:
 
     value: Reference
     threshold: float
+
+
+@dataclass(frozen=True)
+class Overwritten:
+    """A name whose memory an in-place call has written over: reading it is refused.
+
+    Attributes:
+        place: of the in-place call.
+    """
+
+    place: str
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from typing import NoReturn
 from torch import Tensor
 
 from magnet_service.errors import UnsupportedOperation
-from magnet_service.generator.operations.operation import Comparison, Node, Reference, Spread
+from magnet_service.generator.operations.operation import Comparison, Node, Overwritten, Reference, Spread
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Value
 
 __all__ = ["Binding", "CallReader", "Operand"]
 
 Operand = Reference | Spread | Tensor
-Binding = Operand | Comparison
+Binding = Operand | Comparison | Overwritten
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,16 @@ class CallReader:
         """Whether the call writes the argument with something other than None."""
         return self.call.arguments.get(name) is not None
 
-    def bind(self, argument: Argument) -> Binding:
-        """What a name stands for; refused where the argument is no tensor."""
+    def bind(self, argument: Argument) -> Operand | Comparison:
+        """What a name stands for; refused where the argument is no tensor, or its memory has been written over."""
         if isinstance(argument, Value | Constant):
-            return self.bindings[argument.name]
+            bound = self.bindings[argument.name]
+            if isinstance(bound, Overwritten):
+                self.refuse(
+                    f"it reads {argument.name!r}, which {bound.place} has written over through a view of it; write that "
+                    f"layer without inplace=True"
+                )
+            return bound
         self.refuse(f"a tensor is expected where {argument!r} stands")
 
     def operand(self, name: str) -> Operand:

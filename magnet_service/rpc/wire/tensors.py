@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from magnet.v1 import types_pb2
 
+from magnet.v1 import types_pb2
 from magnet_service.errors import InvalidInput
 
 __all__ = ["latents_from", "tensor_from"]
 
-_TYPES: Mapping[types_pb2.Tensor.Type, np.dtype[np.generic]] = MappingProxyType(
+_TYPES: Mapping[types_pb2.Tensor.Type.ValueType, np.dtype[Any]] = MappingProxyType(
     {
         types_pb2.Tensor.TYPE_UINT8: np.dtype("u1"),
         types_pb2.Tensor.TYPE_FLOAT32: np.dtype("<f4"),

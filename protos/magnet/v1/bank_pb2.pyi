@@ -313,18 +313,24 @@ class ListBanksResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     BANKS_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bank]:
         """Ordered by generator, law and id."""
+
+    @_builtins.property
+    def unreadable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Banks that cannot be opened, each with the reason; they can be deleted."""
 
     def __init__(
         self,
         *,
         banks: _abc.Iterable[Global___Bank] | None = ...,
+        unreadable: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banks", b"banks", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

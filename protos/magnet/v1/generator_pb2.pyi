@@ -73,6 +73,7 @@ class GeneratorSummary(_message.Message):
     PRIOR_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name as requests write it."""
     version: _builtins.int
@@ -85,6 +86,8 @@ class GeneratorSummary(_message.Message):
     """SHA-256 of the graph and its weights, hexadecimal."""
     description: _builtins.str
     """One sentence by whoever added it."""
+    problem: _builtins.str
+    """Why it cannot be used; only its name is set beside. Empty when all is well."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """All versions, ascending."""
@@ -104,10 +107,11 @@ class GeneratorSummary(_message.Message):
         prior: _builtins.str = ...,
         digest: _builtins.str = ...,
         description: _builtins.str = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "digest", b"digest", "latent_dim", b"latent_dim", "name", b"name", "output_shape", b"output_shape", "prior", b"prior", "version", b"version", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "digest", b"digest", "latent_dim", b"latent_dim", "name", b"name", "output_shape", b"output_shape", "prior", b"prior", "problem", b"problem", "version", b"version", "versions", b"versions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -231,7 +231,7 @@ Global___Truncation: _TypeAlias = Truncation  # noqa: Y015
 
 @_typing.final
 class Outputs(_message.Message):
-    """What an answer carries for each row."""
+    """What an answer carries for each row. Images as uint8 and nothing else when unset."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -244,9 +244,11 @@ class Outputs(_message.Message):
         IMAGES_UNSPECIFIED: Outputs._Images.ValueType  # 0
         """Answered as UINT8."""
         IMAGES_UINT8: Outputs._Images.ValueType  # 1
-        """The output range mapped to 0..255, [rows, ...] uint8."""
+        """The output range mapped to 0..255, uint8, channels last: [rows, H, W] for one channel, [rows, H, W, C] for
+        several, [rows, D] for outputs that are no images.
+        """
         IMAGES_FLOAT32: Outputs._Images.ValueType  # 2
-        """Raw values, [rows, ...] float32."""
+        """Raw values in the generator's own shape, [rows, ...] float32."""
         IMAGES_PNG: Outputs._Images.ValueType  # 3
         """One PNG file a row; refused for outputs that are no images."""
         IMAGES_NONE: Outputs._Images.ValueType  # 4
@@ -258,9 +260,11 @@ class Outputs(_message.Message):
     IMAGES_UNSPECIFIED: Outputs.Images.ValueType  # 0
     """Answered as UINT8."""
     IMAGES_UINT8: Outputs.Images.ValueType  # 1
-    """The output range mapped to 0..255, [rows, ...] uint8."""
+    """The output range mapped to 0..255, uint8, channels last: [rows, H, W] for one channel, [rows, H, W, C] for
+    several, [rows, D] for outputs that are no images.
+    """
     IMAGES_FLOAT32: Outputs.Images.ValueType  # 2
-    """Raw values, [rows, ...] float32."""
+    """Raw values in the generator's own shape, [rows, ...] float32."""
     IMAGES_PNG: Outputs.Images.ValueType  # 3
     """One PNG file a row; refused for outputs that are no images."""
     IMAGES_NONE: Outputs.Images.ValueType  # 4
@@ -596,6 +600,7 @@ class DrawHeader(_message.Message):
     TOP_K_REASON_FIELD_NUMBER: _builtins.int
     BANK_REASON_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    RHO_REASON_FIELD_NUMBER: _builtins.int
     rho: _builtins.float
     """Exponent of v_k used."""
     det_rho: _builtins.float
@@ -620,6 +625,8 @@ class DrawHeader(_message.Message):
     """Why this k."""
     bank_reason: _builtins.str
     """Why this bank."""
+    rho_reason: _builtins.str
+    """Why this rho; empty where the request gave it."""
     @_builtins.property
     def resolved(self) -> Global___SampleRequest:
         """The request with everything decided filled in: sending it again gives the same bytes."""
@@ -650,10 +657,11 @@ class DrawHeader(_message.Message):
         top_k_reason: _builtins.str = ...,
         bank_reason: _builtins.str = ...,
         stamp: _abc.Iterable[_types_pb2.StampEntry] | None = ...,
+        rho_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "resolved", b"resolved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "resolved", b"resolved", "result", b"result", "rho", b"rho", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from magnet.v1 import bank_pb2
-
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
 from magnet_client.errors import ServerFault
@@ -23,12 +22,12 @@ class Banks(Connection):
         generator: str,
         rows: int = 10_240,
         *,
+        seed: int = 0,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
         box: tuple[float, float] | None = None,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
-        seed: int = 0,
         on_progress: Callable[[Progress], None] | None = None,
         timeout: float | None = None,
     ) -> BankInfo:
@@ -37,12 +36,12 @@ class Banks(Connection):
         Arguments:
             generator: `name` or `name@version`.
             rows: rows that the bank shall have at the end, 1 to 100,000,000; those that exist are kept.
+            seed: seed of the latents, 0 to 2^64 - 1.
             base: law of the bank's latents, `prior` or `uniform`.
             ball_radius: bounds a uniform law by a ball.
             box: (low, high) bounds it by a box. Neither: as in `sample`.
             manifold: where volumes are taken, `output` or `pre_activation`.
             precision: `float32` or `float64`.
-            seed: seed of the latents, 0 to 2^64 - 1.
             on_progress: called with each change of state, a few times a second.
             timeout: seconds to wait; no limit when None. The build goes on when the waiting ends.
 
@@ -60,7 +59,7 @@ class Banks(Connection):
 
         Cost: one Jacobian a row, in the background of the server's other requests.
         """
-        request = codec.build_request(generator, rows, base, ball_radius, box, manifold, precision, seed)
+        request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
         started = self._call(self._banks.BuildBank, request, None)
         state = codec.decode_progress(started)
         if started.done:
@@ -79,18 +78,18 @@ class Banks(Connection):
         generator: str,
         rows: int = 10_240,
         *,
+        seed: int = 0,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
         box: tuple[float, float] | None = None,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
-        seed: int = 0,
         timeout: float | None = None,
     ) -> Progress:
         """Start what `build_bank` does, and do not wait.
 
         Arguments:
-            generator, rows, base, ball_radius, box, manifold, precision, seed: as in `build_bank`.
+            generator, rows, seed, base, ball_radius, box, manifold, precision: as in `build_bank`.
             timeout: seconds until the build has been taken on; the client's own when None.
 
         Returns:
@@ -101,7 +100,7 @@ class Banks(Connection):
 
         Accuracy: as `build_bank`.
         """
-        request = codec.build_request(generator, rows, base, ball_radius, box, manifold, precision, seed)
+        request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
         return codec.decode_progress(self._call(self._banks.BuildBank, request, timeout))
 
     def watch_build(self, operation: str, *, timeout: float | None = None) -> Iterator[Progress]:
@@ -271,9 +270,7 @@ class Banks(Connection):
         return codec.decode_polarity(self._call(self._banks.DescribePolarity, request, timeout))
 
     def _watch(self, operation: str, timeout: float | None) -> Iterator[tuple[codec.Operation, Progress]]:
-        responses = self._open(
-            self._banks.WatchOperation, bank_pb2.WatchOperationRequest(name=operation), timeout
-        )
+        responses = self._open(self._banks.WatchOperation, bank_pb2.WatchOperationRequest(name=operation), timeout)
         try:
             while (response := self._next(responses)) is not None:
                 yield response.operation, codec.decode_progress(response.operation)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import grpc
 from google.longrunning import operations_pb2
-from google.protobuf import empty_pb2, wrappers_pb2
-from magnet.v1 import bank_pb2_grpc, generator_pb2_grpc, geometry_pb2_grpc, sampling_pb2_grpc
-from typing_extensions import Self
+from google.protobuf import empty_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from magnet.v1 import bank_pb2_grpc, generator_pb2_grpc, geometry_pb2_grpc, sampling_pb2_grpc
 from magnet_client import codec
 from magnet_client.connecting import DEFAULT_TIMEOUT, channel_options, resolve_address
 
@@ -19,11 +19,12 @@ __all__ = ["Connection", "Responses"]
 
 _Request = TypeVar("_Request")
 _Response = TypeVar("_Response")
+_Sent = TypeVar("_Sent", contravariant=True)
 _Received = TypeVar("_Received", covariant=True)
 
 
-class _Sends(Protocol[_Request, _Received]):
-    def __call__(self, request: _Request, timeout: float | None = None) -> _Received: ...
+class _Sends(Protocol[_Sent, _Received]):
+    def __call__(self, request: _Sent, timeout: float | None = None) -> _Received: ...
 
 
 class Responses(Protocol[_Received]):
@@ -33,7 +34,9 @@ class Responses(Protocol[_Received]):
 
     def __iter__(self) -> Iterator[_Received]: ...
 
-    def cancel(self) -> bool: ...
+    def cancel(self) -> bool:
+        """End the stream on both sides."""
+        ...
 
 
 class Connection:
@@ -94,13 +97,10 @@ class Connection:
 
         Accuracy: exact at the time of the answer.
         """
-        # HealthCheckRequest is one string in field 1 and its answer one enum in field 1: on the wire the wrappers below.
-        check = self._channel.unary_unary(
-            "/grpc.health.v1.Health/Check",
-            request_serializer=wrappers_pb2.StringValue.SerializeToString,
-            response_deserializer=wrappers_pb2.Int32Value.FromString,
-        )
-        return self._call(check, wrappers_pb2.StringValue(value=service), timeout).value == 1
+        check = health_pb2_grpc.HealthStub(self._channel).Check
+        request = health_pb2.HealthCheckRequest(service=service)
+        answer: health_pb2.HealthCheckResponse = self._call(check, request, timeout)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def _cancel(self, operation: str, timeout: float | None) -> None:
         cancel = self._channel.unary_unary(

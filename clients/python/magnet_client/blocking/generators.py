@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from magnet.v1 import generator_pb2
 from numpy.typing import ArrayLike
 
+from magnet.v1 import generator_pb2
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
 from magnet_client.results import GeneratorInfo, GeneratorSummary, Volumes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from magnet.v1 import sampling_pb2
 from numpy.typing import ArrayLike
 
+from magnet.v1 import sampling_pb2
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
 from magnet_client.blocking.stream import DrawStream
@@ -223,8 +223,11 @@ class Sampling(Connection):
 
         Accuracy: the same bytes on the machine it came from; see `Resolved`.
         """
-        changed = {name: value for name, value in {"count": count, "offset": offset}.items() if value is not None}
-        wanted = dataclasses.replace(resolved, **changed)
+        wanted = dataclasses.replace(
+            resolved,
+            count=resolved.count if count is None else count,
+            offset=resolved.offset if offset is None else offset,
+        )
         return codec.decode_sample(self._call(self._samples.Sample, codec.sample_request(wanted), timeout))
 
     def generate(
@@ -232,11 +235,11 @@ class Sampling(Connection):
         generator: str,
         latents: ArrayLike,
         *,
-        images: ImagesWord | None = "uint8",
-        log_volumes: bool = False,
         top_k: int = 0,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
+        images: ImagesWord | None = "uint8",
+        log_volumes: bool = False,
         timeout: float | None = None,
     ) -> Generated:
         """Run the generator on latents of your own.
@@ -244,11 +247,11 @@ class Sampling(Connection):
         Arguments:
             generator: `name` or `name@version`.
             latents: [rows, d], finite; float32 is sent as it is, anything else as float64.
-            images: `uint8`, `float32` (raw values), `png` (decoded on arrival), or None.
-            log_volumes: whether log v_k is answered too.
             top_k: k of the log-volumes; 0 for k = d.
             manifold: where they are taken.
             precision: `float32` or `float64`.
+            images: `uint8`, `float32` (raw values), `png` (decoded on arrival), or None.
+            log_volumes: whether log v_k is answered too.
             timeout: seconds; the client's own when None, `math.inf` for no limit.
 
         Returns:
@@ -260,5 +263,5 @@ class Sampling(Connection):
 
         Accuracy: rounding of the named precision.
         """
-        request = codec.generate_request(generator, latents, images, log_volumes, top_k, manifold, precision)
+        request = codec.generate_request(generator, latents, top_k, manifold, precision, images, log_volumes)
         return codec.decode_generated(self._call(self._samples.Generate, request, timeout))

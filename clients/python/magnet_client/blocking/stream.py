@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 from magnet.v1 import sampling_pb2
-from typing_extensions import Self
-
 from magnet_client import codec
 from magnet_client.blocking.connection import Responses
 from magnet_client.draw import Draw, DrawHeader

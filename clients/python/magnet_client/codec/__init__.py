@@ -1,11 +1,10 @@
-"""The pure half of the clients: arguments to messages, messages to results, statuses to errors; nothing is sent here."""
+"""The pure half of the clients: arguments to messages, messages to results, statuses to errors; nothing is sent."""
 
 from __future__ import annotations
 
 from google.longrunning.operations_pb2 import Operation
 
 from magnet_client.codec.banks import (
-    bank_id,
     build_request,
     decode_bank,
     decode_outcome,
@@ -31,6 +30,7 @@ from magnet_client.codec.sampling import (
     decode_sample,
     sample_request,
 )
+from magnet_client.codec.scalars import bank_id
 from magnet_client.codec.status import error_from_call, error_from_status
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor, to_tensor
 

@@ -7,27 +7,27 @@ from typing import Any
 
 import numpy as np
 from google.longrunning import operations_pb2
-from magnet.v1 import bank_pb2
 
+from magnet.v1 import bank_pb2
 from magnet_client.codec.bases import base_to_wire
-from magnet_client.codec.enums import (
+from magnet_client.codec.sampling import stamp_to_dict
+from magnet_client.codec.scalars import (
     MANIFOLDS,
     PRECISIONS,
+    bank_id,
     finite,
     integer,
     manifold_word,
     precision_word,
     word_to_enum,
 )
-from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.status import error_from_status
 from magnet_client.codec.tensors import from_tensor
-from magnet_client.errors import InvalidInput, ServerFault
+from magnet_client.errors import ServerFault
 from magnet_client.results import BankInfo, BankRows, PolarityCell, PolarityGrid, Progress
 from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
 
 __all__ = [
-    "bank_id",
     "build_request",
     "decode_bank",
     "decode_outcome",
@@ -39,26 +39,15 @@ __all__ = [
 ]
 
 
-def bank_id(bank: str) -> str:
-    """Return a bank's id; InvalidInput if it cannot be one."""
-    if not isinstance(bank, str) or len(bank) != 16 or set(bank) - set("0123456789abcdef"):
-        raise InvalidInput(
-            f"a bank's id has 16 hexadecimal digits, as `Client.banks` lists them; not {bank!r}",
-            field="bank",
-            reason="INVALID_INPUT",
-        )
-    return bank
-
-
 def build_request(
     generator: str,
     rows: int,
+    seed: int,
     base: BaseWord,
     ball_radius: float | None,
     box: Sequence[float] | None,
     manifold: ManifoldWord,
     precision: PrecisionWord,
-    seed: int,
 ) -> bank_pb2.BuildBankRequest:
     """Pack the arguments of `Client.build_bank`; InvalidInput for what can never be right."""
     return bank_pb2.BuildBankRequest(
@@ -108,7 +97,7 @@ def polarity_request(
 def decode_bank(bank: bank_pb2.Bank) -> BankInfo:
     """Unpack a bank."""
     return BankInfo(
-        id=bank.bank_id,
+        bank_id=bank.bank_id,
         generator=bank.generator,
         generator_digest=bank.generator_digest,
         law=bank.law,
@@ -153,7 +142,7 @@ def decode_outcome(operation: operations_pb2.Operation) -> BankInfo:
     bank = bank_pb2.Bank()
     if not operation.done or not operation.response.Unpack(bank):
         raise ServerFault(
-            f"{operation.name or 'the operation'} ended without a bank: the server is going down, or of another version",
+            f"{operation.name or 'the operation'} ended without a bank: the server is of another version",
             reason="MALFORMED_ANSWER",
         )
     return decode_bank(bank)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from magnet.v1 import sampling_pb2
-
-from magnet_client.codec.enums import finite
+from magnet_client.codec.scalars import finite
 from magnet_client.errors import InvalidInput
 from magnet_client.words import BaseWord
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from magnet.v1 import generator_pb2, geometry_pb2, sampling_pb2
 from numpy.typing import ArrayLike
 
-from magnet_client.codec.enums import (
+from magnet.v1 import generator_pb2, geometry_pb2, sampling_pb2
+from magnet_client.codec.sampling import stamp_to_dict
+from magnet_client.codec.scalars import (
     IMAGES,
     MANIFOLDS,
     PRECISIONS,
@@ -16,7 +17,6 @@ from magnet_client.codec.enums import (
     precision_word,
     word_to_enum,
 )
-from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor
 from magnet_client.errors import InvalidInput
 from magnet_client.pictures import decode_png
@@ -44,17 +44,15 @@ def generator_request(generator: str, rank_latents: int) -> generator_pb2.GetGen
 def generate_request(
     generator: str,
     latents: ArrayLike,
-    images: ImagesWord | None,
-    log_volumes: bool,
     top_k: int,
     manifold: ManifoldWord,
     precision: PrecisionWord,
+    images: ImagesWord | None,
+    log_volumes: bool,
 ) -> sampling_pb2.GenerateRequest:
     """Pack the arguments of `Client.generate`; InvalidInput for what can never be right."""
     if images is None and not log_volumes:
-        raise InvalidInput(
-            "nothing is asked for: set images or log_volumes", field="images", reason="INVALID_INPUT"
-        )
+        raise InvalidInput("nothing is asked for: set images or log_volumes", field="images", reason="INVALID_INPUT")
     return sampling_pb2.GenerateRequest(
         generator=generator,
         latents=latents_to_tensor(latents),
@@ -117,7 +115,9 @@ def decode_generator(response: generator_pb2.GetGeneratorResponse) -> GeneratorI
         licence=response.licence,
         source=response.source,
         operations=tuple(
-            Operation(name=node.name, operation=node.operation, kind=node.kind, shape=tuple(node.shape), units=node.units)
+            Operation(
+                name=node.name, operation=node.operation, kind=node.kind, shape=tuple(node.shape), units=node.units
+            )
             for node in response.operations
         ),
         units=response.units,

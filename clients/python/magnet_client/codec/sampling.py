@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
-from magnet.v1 import sampling_pb2
 from numpy.typing import NDArray
 
+from magnet.v1 import sampling_pb2
 from magnet_client.codec.bases import base_to_wire, base_word
-from magnet_client.codec.enums import (
+from magnet_client.codec.scalars import (
     IMAGES,
     MANIFOLDS,
     PRECISIONS,
     PRESETS,
+    bank_id,
     finite,
     images_word,
     integer,
@@ -63,7 +64,7 @@ def sample_request(wanted: Resolved, *, endless: bool = False) -> sampling_pb2.S
         base=base_to_wire(wanted.preset, wanted.base, wanted.ball_radius, wanted.box),
         top_k=integer(wanted.top_k, "top_k", 0, 2**31 - 1),
         manifold=word_to_enum(wanted.manifold, MANIFOLDS, "manifold"),
-        bank_id=wanted.bank or "",
+        bank_id="" if wanted.bank is None else bank_id(wanted.bank),
         bank_revision=integer(wanted.bank_revision or 0, "bank_revision", 0),
         without_replacement=not wanted.replacement,
         truncation=_truncation(wanted),

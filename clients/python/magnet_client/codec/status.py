@@ -46,6 +46,18 @@ _BY_REASON: dict[str, type[MagnetError]] = {
     "REFUSED_ARCHIVE": RefusedArchive,
 }
 _NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+_ARGUMENTS = {
+    "bank_id": "bank",
+    "target": "rho",
+    "truncation.psi": "truncation_psi",
+    "truncation.norm_bound": "truncation_norm",
+    "base.uniform.ball.radius": "ball_radius",
+    "base.uniform.box.low": "box",
+    "base.uniform.box.high": "box",
+    "without_replacement": "replacement",
+    "outputs.images": "images",
+}
+"""Fields of the requests whose arguments are called otherwise here."""
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -75,19 +87,26 @@ def error_from_status(status: status_pb2.Status) -> MagnetError:
                 except DecodeError:
                     known.Clear()
     kind, reason = _BY_CODE.get(status.code, (ServerFault, "INTERNAL"))
+    message = status.message or _NAMES.get(status.code, "UNKNOWN")
     if status.code == 8 and not info.reason and "larger than max" in status.message:
         kind, reason = MessageTooLarge, "MESSAGE_TOO_LARGE"
+        message = f"{message}: use stream, or fewer rows at once"
     kind = _BY_REASON.get(info.reason, kind)
     delay = retry.retry_delay
     return kind(
-        status.message or _NAMES.get(status.code, "UNKNOWN"),
+        message,
         reason=info.reason or reason,
-        field=bad.field_violations[0].field if bad.field_violations else None,
+        field=_argument(bad.field_violations[0].field) if bad.field_violations else None,
         code=_NAMES.get(status.code, "UNKNOWN"),
         request_id=request.request_id or info.metadata.get("request_id"),
         metadata=dict(info.metadata),
         retry_after=delay.seconds + delay.nanos * 1e-9 if retry.HasField("retry_delay") else None,
     )
+
+
+def _argument(path: str) -> str:
+    field = path.removeprefix("sample.").split("[")[0]
+    return _ARGUMENTS.get(field, field)
 
 
 def error_from_call(
@@ -121,13 +140,12 @@ def error_from_call(
     if status.details:
         return error_from_status(status)
     if code is grpc.StatusCode.UNAVAILABLE:
+        cause = status.message.rsplit(": ", 1)[-1] or "no connection"
         status.message = (
-            f"no magnet server answers at {address} ({status.message or 'no connection'}): start one with "
-            "`magnet serve`, or say where it is with Client('host:port') or MAGNET_ADDRESS"
+            f"no magnet server answers at {address} ({cause}): start one with `magnet serve`, or give the address of one "
+            "that runs (MAGNET_ADDRESS=host:port)"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         status.message = f"{address} did not answer in time: raise timeout, or ask for fewer rows"
     error = error_from_status(status)
-    if isinstance(error, MessageTooLarge):
-        error.args = (f"{error.message}: use stream(), or ask for fewer rows at once",)
     return error

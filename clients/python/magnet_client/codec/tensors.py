@@ -6,9 +6,9 @@ import math
 import sys
 
 import numpy as np
-from magnet.v1 import types_pb2
 from numpy.typing import ArrayLike, NDArray
 
+from magnet.v1 import types_pb2
 from magnet_client.errors import InvalidInput, ServerFault
 
 __all__ = ["Array", "from_tensor", "latents_to_tensor", "to_tensor"]

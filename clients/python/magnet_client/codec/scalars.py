@@ -1,4 +1,4 @@
-"""Words to enums and back; numbers checked before they are sent."""
+"""Words to enums and back; numbers and ids checked before they are sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from magnet.v1 import sampling_pb2, types_pb2
-
 from magnet_client.errors import InvalidInput
 from magnet_client.words import ImagesWord, ManifoldWord, PrecisionWord, PresetWord
 
@@ -17,6 +16,7 @@ __all__ = [
     "MANIFOLDS",
     "PRECISIONS",
     "PRESETS",
+    "bank_id",
     "finite",
     "images_word",
     "integer",
@@ -107,3 +107,14 @@ def finite(value: object, field: str, low: float = -math.inf, high: float = math
             f"{field} must be a finite number{bounds}; not {value!r}", field=field, reason="INVALID_INPUT"
         )
     return number
+
+
+def bank_id(bank: str) -> str:
+    """Return a bank's id; InvalidInput if it cannot be one."""
+    if not isinstance(bank, str) or len(bank) != 16 or set(bank) - set("0123456789abcdef"):
+        raise InvalidInput(
+            f"a bank's id has 16 hexadecimal digits, as `Client.banks` lists them; not {bank!r}",
+            field="bank",
+            reason="INVALID_INPUT",
+        )
+    return bank

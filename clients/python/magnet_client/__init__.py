@@ -1,0 +1,77 @@
+"""Client of magnet servers: draws from a generator where you want on its manifold; numpy out, no torch needed."""
+
+from __future__ import annotations
+
+from magnet_client.aio import AsyncClient
+from magnet_client.awaiting.stream import AsyncDrawStream
+from magnet_client.blocking.stream import DrawStream
+from magnet_client.client import Client
+from magnet_client.draw import Draw, DrawHeader, Result
+from magnet_client.errors import (
+    Cancelled,
+    DamagedData,
+    DeadlineExceeded,
+    DuplicateResource,
+    InvalidInput,
+    MagnetError,
+    MessageTooLarge,
+    OutOfSpace,
+    Overloaded,
+    Refused,
+    RefusedArchive,
+    ServerFault,
+    Unavailable,
+    UnknownResource,
+    UnsupportedOperation,
+)
+from magnet_client.resolved import Resolved
+from magnet_client.results import (
+    BankInfo,
+    BankRows,
+    Generated,
+    GeneratorInfo,
+    GeneratorSummary,
+    Operation,
+    PolarityCell,
+    PolarityGrid,
+    Progress,
+    RankStatistics,
+    Volumes,
+)
+
+__all__ = [
+    "AsyncClient",
+    "AsyncDrawStream",
+    "BankInfo",
+    "BankRows",
+    "Cancelled",
+    "Client",
+    "DamagedData",
+    "DeadlineExceeded",
+    "Draw",
+    "DrawHeader",
+    "DrawStream",
+    "DuplicateResource",
+    "Generated",
+    "GeneratorInfo",
+    "GeneratorSummary",
+    "InvalidInput",
+    "MagnetError",
+    "MessageTooLarge",
+    "Operation",
+    "OutOfSpace",
+    "Overloaded",
+    "PolarityCell",
+    "PolarityGrid",
+    "Progress",
+    "RankStatistics",
+    "Refused",
+    "RefusedArchive",
+    "Resolved",
+    "Result",
+    "ServerFault",
+    "Unavailable",
+    "UnknownResource",
+    "UnsupportedOperation",
+    "Volumes",
+]

@@ -1,0 +1,1 @@
+"""The asyncio senders behind `AsyncClient`, one file a service."""

@@ -1,0 +1,237 @@
+"""`magnet bank build|list|show|delete|polarity`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from magnet_client import BankInfo, PolarityGrid
+from magnet_client.words import BaseWord
+from magnet_service.cli.connection import connected
+from magnet_service.cli.options import (
+    Address,
+    BallRadius,
+    Bank,
+    BankRevision,
+    Box,
+    GeneratorName,
+    Json,
+    Local,
+    Manifold,
+    Precision,
+    Repositories,
+    Store,
+    Timeout,
+    interval,
+)
+from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of, size
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="Banks: stored latents with their volumes, from which draws are made.")
+
+_Law = Annotated[BaseWord, typer.Option(help="Law of the latents.", rich_help_panel="What to draw")]
+_Id = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Bank, 16 hexadecimal digits.")]
+
+
+@app.command()
+def build(
+    generator: GeneratorName,
+    rows: Annotated[int, typer.Option(help="Rows that the bank shall have at the end.")] = 10_240,
+    seed: Annotated[int, typer.Option(help="Seed of the latents.", rich_help_panel="What to draw")] = 0,
+    base: _Law = "prior",
+    ball_radius: BallRadius = None,
+    box: Box = None,
+    manifold: Manifold = "output",
+    precision: Precision = "float32",
+    address: Address = None,
+    local: Local = False,
+    repository: Repositories = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Builds a bank, or grows it, and shows how far it is.
+
+    Stopped at any moment, rows that are complete stay, and the same command continues; a server goes on by itself.
+    """
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} rows"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=STDERR,
+        transient=True,
+        disable=json,
+    )
+    domain = interval(box, "box")
+    with connected(address, local, repository, store) as client, bar:
+        task = bar.add_task(f"bank of {generator}", total=rows, rate="")
+        bank = client.build_bank(
+            generator,
+            rows,
+            seed=seed,
+            base=base,
+            ball_radius=ball_radius,
+            box=domain,
+            manifold=manifold,
+            precision=precision,
+            on_progress=lambda state: bar.update(
+                task, completed=state.rows_done, total=state.rows_total, rate=f"{state.rows_per_second:,.0f} rows/s"
+            ),
+        )
+    if json:
+        print_json(bank)
+    else:
+        STDOUT.print(_facts(bank))
+
+
+@app.command("list")
+def list_banks(
+    generator: Annotated[str, typer.Option(metavar="NAME", help="Only those of this generator.")] = "",
+    address: Address = None,
+    local: Local = False,
+    repository: Repositories = None,
+    store: Store = None,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Lists the banks."""
+    with connected(address, local, repository, store, timeout) as client:
+        banks = client.banks(generator)
+    if json:
+        print_json(banks)
+    elif not banks:
+        STDOUT.print("no banks yet: `magnet bank build NAME` makes one", markup=False)
+    else:
+        columns = ("id", "generator", "law", "manifold", "precision", "seed>", "rows>", "size>")
+        facts = [
+            (
+                bank.bank_id,
+                bank.generator or bank.generator_digest[:12],
+                bank.law,
+                bank.manifold,
+                bank.precision,
+                bank.seed,
+                f"{bank.revision:,}",
+                size(bank.bytes),
+            )
+            for bank in banks
+        ]
+        STDOUT.print(grid("", columns, facts))
+
+
+@app.command()
+def show(
+    bank: _Id,
+    address: Address = None,
+    local: Local = False,
+    repository: Repositories = None,
+    store: Store = None,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Describes one bank."""
+    with connected(address, local, repository, store, timeout) as client:
+        found = client.bank(bank)
+    if json:
+        print_json(found)
+    else:
+        STDOUT.print(_facts(found))
+
+
+@app.command()
+def delete(
+    bank: _Id,
+    address: Address = None,
+    local: Local = False,
+    repository: Repositories = None,
+    store: Store = None,
+    timeout: Timeout = None,
+) -> None:
+    """Deletes a bank and its rows, for good."""
+    with connected(address, local, repository, store, timeout) as client:
+        client.delete_bank(bank)
+    STDOUT.print(f"deleted {bank}", markup=False)
+
+
+@app.command()
+def polarity(
+    generator: GeneratorName,
+    rhos: Annotated[
+        list[float] | None, typer.Option("--rho", help="Exponent of v_k; may be repeated. A grid if not given.")
+    ] = None,
+    top_ks: Annotated[
+        list[int] | None, typer.Option("--top-k", help="k; may be repeated. A selection if not given.")
+    ] = None,
+    base: _Law = "prior",
+    ball_radius: BallRadius = None,
+    box: Box = None,
+    manifold: Manifold = "output",
+    bank: Bank = None,
+    bank_revision: BankRevision = None,
+    precision: Precision = "float32",
+    address: Address = None,
+    local: Local = False,
+    repository: Repositories = None,
+    store: Store = None,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Tells which rho and k a bank supports: the ESS of each pair, marked where it is not to be trusted."""
+    domain = interval(box, "box")
+    with connected(address, local, repository, store, timeout) as client:
+        found = client.describe_polarity(
+            generator,
+            rhos,
+            top_ks,
+            base=base,
+            ball_radius=ball_radius,
+            box=domain,
+            manifold=manifold,
+            bank=bank,
+            bank_revision=bank_revision,
+            precision=precision,
+        )
+    if json:
+        print_json(found)
+    else:
+        _print_polarity(found)
+
+
+def _facts(bank: BankInfo) -> object:
+    return sheet_of(
+        [
+            ("bank", bank.bank_id),
+            ("generator", f"{bank.generator or 'not held'} (sha256 {bank.generator_digest[:12]})"),
+            ("law", f"{bank.law}, seed {bank.seed}"),
+            ("condition", bank.condition),
+            ("volumes", f"{bank.manifold}, {bank.precision}, log v_1 to log v_{bank.columns}"),
+            ("rows", f"{bank.revision:,} ({size(bank.bytes)})"),
+            ("computed in", f"tiles of {bank.tile_rows} rows, {bank.threads} threads"),
+            ("stamp", ", ".join(f"{name} {value}" for name, value in bank.stamp.items())),
+        ]
+    )
+
+
+def _print_polarity(found: PolarityGrid) -> None:
+    def cell(rho: float, top_k: int) -> str:
+        one = found.cell(rho, top_k)
+        mark = "!" if one.largest_weight > 0.2 or one.ess < 10 else "?" if (one.khat or 0.0) > 0.7 else " "
+        return number(one.ess, 0) + mark
+
+    columns = ("rho", *(f"k={top_k}>" for top_k in found.top_ks))
+    STDOUT.print(
+        sheet_of(
+            [("base", found.base), ("bank", f"{found.bank_id}, {found.bank_revision:,} rows, {found.bank_reason}")]
+        )
+    )
+    STDOUT.print(
+        grid("", columns, ((f"{rho:g}", *(cell(rho, top_k) for top_k in found.top_ks)) for rho in found.rhos)), end=""
+    )
+    STDOUT.print("effective rows; ? k-hat above 0.7, ! nearly one sample repeated", style="dim")
+    STDOUT.print(found.advice, markup=False)

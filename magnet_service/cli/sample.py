@@ -1,0 +1,147 @@
+"""`magnet sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from magnet_client import Draw, Result
+from magnet_client.words import ImagesWord, PresetWord
+from magnet_service.cli.connection import connected
+from magnet_service.cli.options import (
+    Address,
+    BallRadius,
+    Bank,
+    BankRevision,
+    Base,
+    Box,
+    GeneratorName,
+    Json,
+    Local,
+    Manifold,
+    Precision,
+    Repositories,
+    Seed,
+    Store,
+    Timeout,
+    interval,
+)
+from magnet_service.cli.terminal import STDOUT, number, print_json, sheet_of
+from magnet_service.errors import InvalidInput
+
+__all__ = ["sample"]
+
+_TARGET = "What to draw"
+_ANSWER = "What to write"
+
+
+def sample(
+    generator: GeneratorName,
+    count: Annotated[int, typer.Option(help="Rows.", rich_help_panel=_TARGET)] = 100,
+    preset: Annotated[
+        PresetWord | None, typer.Option(help="Named recipe. Exactly one of these three.", rich_help_panel=_TARGET)
+    ] = None,
+    rho: Annotated[
+        float | None, typer.Option(help="Exponent of v_k: 0 base, 1 uniform, < 0 modes.", rich_help_panel=_TARGET)
+    ] = None,
+    det_rho: Annotated[
+        float | None, typer.Option(help="Exponent of det(A^T A): rho / 2.", rich_help_panel=_TARGET)
+    ] = None,
+    seed: Seed = None,
+    offset: Annotated[int, typer.Option(help="Rows to skip first.", rich_help_panel=_TARGET)] = 0,
+    base: Base = None,
+    ball_radius: BallRadius = None,
+    box: Box = None,
+    top_k: Annotated[int, typer.Option(help="k of v_k; 0 lets the server choose.", rich_help_panel=_TARGET)] = 0,
+    manifold: Manifold = "output",
+    bank: Bank = None,
+    bank_revision: BankRevision = None,
+    replacement: Annotated[bool, typer.Option(help="Draw with replacement.", rich_help_panel=_TARGET)] = True,
+    truncation_psi: Annotated[
+        float | None, typer.Option(help="Scales the prior, in (0, 1].", rich_help_panel=_TARGET)
+    ] = None,
+    truncation_norm: Annotated[
+        float | None, typer.Option(help="Conditions a normal prior on |z| <= this.", rich_help_panel=_TARGET)
+    ] = None,
+    precision: Precision = "float32",
+    min_ess: Annotated[float, typer.Option(help="Least ESS of the server's k.", rich_help_panel=_TARGET)] = 0.0,
+    images: Annotated[ImagesWord, typer.Option(help="How images are sent.", rich_help_panel=_ANSWER)] = "uint8",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help=".png: a contact sheet; .npz: all arrays.", rich_help_panel=_ANSWER),
+    ] = None,
+    columns: Annotated[
+        int | None, typer.Option(help="Images in one row of the sheet.", rich_help_panel=_ANSWER)
+    ] = None,
+    address: Address = None,
+    local: Local = False,
+    repository: Repositories = None,
+    store: Store = None,
+    timeout: Timeout = None,
+    json: Json = False,
+) -> None:
+    """Draws rows of a generator where you want them on its manifold.
+
+    Example: magnet sample fashion --preset uniform --count 100 --seed 0 --out uniform.png
+    """
+    if out is not None and out.suffix.lower() not in (".png", ".npz"):
+        raise InvalidInput(f"--out ends in .png (a contact sheet) or .npz (all arrays); not {out.name!r}", field="out")
+    domain = interval(box, "box")
+    with connected(address, local, repository, store, timeout) as client:
+        draw = client.sample(
+            generator,
+            count,
+            preset=preset,
+            rho=rho,
+            det_rho=det_rho,
+            seed=seed,
+            offset=offset,
+            base=base,
+            ball_radius=ball_radius,
+            box=domain,
+            top_k=top_k,
+            manifold=manifold,
+            bank=bank,
+            bank_revision=bank_revision,
+            replacement=replacement,
+            truncation_psi=truncation_psi,
+            truncation_norm=truncation_norm,
+            precision=precision,
+            min_ess=min_ess,
+            images=images if out is not None else None,
+        )
+    written = None if out is None else draw.save(out, columns=columns)
+    if json:
+        print_json({"rows": len(draw), "out": None if written is None else str(written), "header": draw.header})
+    else:
+        _print(draw, written)
+
+
+def _print(draw: Draw, written: Path | None) -> None:
+    header = draw.header
+    colour = {Result.OK: "green", Result.LOW_ESS: "yellow", Result.DEGENERATE: "red"}[header.result]
+    k = f"{header.top_k} ({header.top_k_reason})" if header.top_k_reason else header.top_k or "not used"
+    low_rank = f"{header.low_rank_share:.2%} of the bank's rows" if header.low_rank_share else ""
+    STDOUT.print(
+        sheet_of(
+            [
+                ("draw", f"{len(draw)} rows of {header.resolved.generator}, seed {header.resolved.seed}"),
+                ("law", header.law),
+                ("rho", f"{header.rho:g} (det_rho {header.det_rho:g})"),
+                ("k", k),
+                ("manifold", header.manifold),
+                ("base", header.base),
+                ("method", header.method),
+                ("bank", f"{header.resolved.bank}, {header.bank_reason}" if header.resolved.bank else ""),
+                ("ESS", f"{number(header.ess, 0)} rows, largest weight {header.largest_weight:.4f}"),
+                ("k-hat", number(header.khat)),
+                ("distinct", f"{header.distinct} of {len(draw)}"),
+                ("rank below k", low_rank),
+            ]
+        )
+    )
+    STDOUT.print(f"[bold {colour}]{header.result}[/]", header.advice, markup=True, soft_wrap=False)
+    if written is not None:
+        STDOUT.print(f"wrote {written}", markup=False, soft_wrap=True)

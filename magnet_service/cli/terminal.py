@@ -1,0 +1,78 @@
+"""What commands print: tables and text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["STDERR", "STDOUT", "grid", "number", "print_json", "sheet_of", "size"]
+
+STDOUT = Console(highlight=False)
+STDERR = Console(stderr=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on stdout.
+
+    Arguments:
+        value: frozen dataclasses, mappings, sequences, text and numbers; NaN and infinities become null.
+    """
+    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
+    """Lay out a table; a column whose name ends in `>` is set flush right, its texts are printed as they are."""
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column.endswith(">")
+        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+def sheet_of(pairs: Iterable[tuple[str, object]]) -> RenderableType:
+    """Lay out named facts, one a line; those that are empty are left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        if str(value):
+            table.add_row(name, escape(str(value)))
+    return table
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Write a number for a table, `-` for none."""
+    return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def size(count: int) -> str:
+    """Write a number of bytes."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"

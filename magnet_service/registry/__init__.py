@@ -1,0 +1,26 @@
+"""What a server holds: generators by name, banks by id, and the draws made from them."""
+
+from __future__ import annotations
+
+from magnet_service.registry.banks import Build, BuildRequest
+from magnet_service.registry.generators import HeldGenerator, Listing
+from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
+from magnet_service.registry.polarity import DescribeRequest, Description
+from magnet_service.registry.registry import Registry
+from magnet_service.registry.spectrum import RankStatistics
+
+__all__ = [
+    "Build",
+    "BuildRequest",
+    "DescribeRequest",
+    "Description",
+    "HeldGenerator",
+    "Listing",
+    "Page",
+    "Plan",
+    "RankStatistics",
+    "Registry",
+    "Wanted",
+    "page",
+    "spans",
+]

@@ -1,0 +1,186 @@
+"""Banks of the store: listed, read into memory, chosen for a draw, built."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from magnet_service.errors import Refused
+from magnet_service.generator import Manifold, Precision
+from magnet_service.geometry import Engine, stamp
+from magnet_service.registry.generators import HeldGenerator
+from magnet_service.sampling import (
+    Bank,
+    BankChoice,
+    BankSpec,
+    Base,
+    Progress,
+    Rows,
+    SampleRequest,
+    Store,
+    build,
+    choose_bank,
+    uniform_domain,
+)
+
+__all__ = ["BankShelf", "Build", "BuildRequest"]
+
+_BANKS_IN_MEMORY = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What bank to build.
+
+    Attributes:
+        rows: rows that it shall have at the end.
+        base: PRIOR, or UNIFORM on a domain.
+        ball_radius: radius of a ball as that domain.
+        box: (low, high) of every coordinate as that domain.
+        manifold: where volumes are measured.
+        precision: arithmetic of forwards and tangents.
+        seed: of the latents.
+    """
+
+    rows: int
+    base: Base = Base.PRIOR
+    ball_radius: float | None = None
+    box: tuple[float, float] | None = None
+    manifold: Manifold = Manifold.OUTPUT
+    precision: Precision = Precision.FLOAT32
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Build:
+    """A build that may start.
+
+    Attributes:
+        held: the generator.
+        bank: the bank, perhaps empty.
+        rows: rows wanted.
+        steps: advances it, a few tiles a step.
+    """
+
+    held: HeldGenerator
+    bank: Bank
+    rows: int
+    steps: Iterator[Progress]
+
+
+class BankShelf:
+    """The store, with the rows of the banks last used in memory.
+
+    Arguments:
+        store: folder of the banks.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = Store(store)
+        self._read: OrderedDict[str, Bank] = OrderedDict()
+
+    def all(self) -> tuple[Bank, ...]:
+        """Every readable bank as it stands, by id."""
+        return self._store.banks()
+
+    def unreadable(self) -> tuple[str, ...]:
+        """The banks that cannot be opened, each with the reason."""
+        return tuple(f"{name}: {error.message}" for name, error in self._store.unreadable().items())
+
+    def open(self, bank_id: str) -> Bank:
+        """One bank as it stands; raises as `Store.open`. Rows that it holds already stay in memory."""
+        bank = self._store.open(bank_id)
+        known = self._read.pop(bank_id, None)
+        if known is not None and known.manifest == bank.manifest:
+            bank = known
+        self._read[bank_id] = bank
+        while len(self._read) > _BANKS_IN_MEMORY:
+            self._read.popitem(last=False)
+        return bank
+
+    def delete(self, bank_id: str) -> None:
+        """Removes a bank from the store and from memory; raises as `Store.delete`."""
+        self._store.delete(bank_id)
+        self._read.pop(bank_id, None)
+
+    def choose(self, held: HeldGenerator, request: SampleRequest) -> tuple[BankChoice, Rows]:
+        """The bank that answers a request, with the rows used.
+
+        Arguments:
+            held: the generator.
+            request: one that reads volumes.
+
+        Returns:
+            The choice and the bank's first `bank_revision` rows.
+
+        Raises:
+            UnknownResource: the bank named does not exist.
+            Refused: it does not fit (FOREIGN_BANK), or none does (NO_BANK): the message has the command that builds it.
+            InvalidInput: more rows than the bank has; `field` is `bank_revision`.
+            DamagedData: a shard is damaged.
+        """
+        specs = [bank.spec for bank in self.all()]
+        try:
+            choice = choose_bank(specs, request, held.prior, generator_digest=held.generator.digest)
+        except Refused as error:
+            if error.reason != "NO_BANK":
+                raise
+            command = _command(held, request)
+            raise Refused(
+                f"{error.message.rstrip('.')}: {command}",
+                field=error.field,
+                reason=error.reason,
+                metadata={**error.metadata, "command": command},
+            ) from error
+        return choice, self.open(choice.spec.id).rows(request.bank_revision)
+
+    def plan(self, held: HeldGenerator, engine: Engine, request: BuildRequest) -> Build:
+        """Makes the bank if it does not exist, and a build of it that has not started.
+
+        Arguments:
+            held: the generator.
+            engine: how it is computed.
+            request: the bank wanted.
+
+        Returns:
+            The build.
+
+        Raises:
+            InvalidInput: a domain that does not fit the prior, or a seed out of range.
+            Refused, DamagedData, OutOfSpace: as `Store.ensure` and `build`.
+        """
+        law = held.prior
+        if request.base is Base.UNIFORM:
+            law = uniform_domain(law, ball_radius=request.ball_radius, box=request.box)
+        spec = BankSpec(
+            generator_digest=held.generator.digest,
+            law=law.to_text(),
+            manifold=request.manifold,
+            precision=request.precision,
+            tile_rows=engine.tile_rows,
+            threads=engine.threads,
+            seed=request.seed,
+            device=torch.device(engine.device).type,
+        )
+        shard_rows = -(-10_240 // engine.tile_rows) * engine.tile_rows
+        bank = self._store.ensure(spec, stamp=stamp(engine), shard_rows=shard_rows)
+        return Build(held, bank, request.rows, build(bank, held.generator, engine, request.rows))
+
+
+def _command(held: HeldGenerator, request: SampleRequest) -> str:
+    flags = []
+    if request.chosen_base is Base.UNIFORM:
+        flags.append("--base uniform")
+        if request.ball_radius is not None:
+            flags.append(f"--ball-radius {request.ball_radius:g}")
+        if request.box is not None:
+            flags.append(f"--box={request.box[0]:g},{request.box[1]:g}")
+    if request.manifold is not Manifold.OUTPUT:
+        flags.append(f"--manifold {request.manifold}")
+    if request.precision is not Precision.FLOAT32:
+        flags.append(f"--precision {request.precision}")
+    return " ".join(["magnet bank build", held.reference, *flags])

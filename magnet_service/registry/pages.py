@@ -1,0 +1,197 @@
+"""Pages of a draw: outputs and figures of some of its rows, the same bytes however the draw is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int64
+
+from magnet_service.generator import Manifold
+from magnet_service.geometry import Engine, forward, log_volume, volumes
+from magnet_service.registry.generators import HeldGenerator
+from magnet_service.sampling import Draw
+
+__all__ = ["Page", "Plan", "Wanted", "measured", "outputs", "page", "spans"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What an answer carries for each row.
+
+    Attributes:
+        values: the generator's outputs.
+        latents: the latents.
+        log_volumes: log v_k.
+        log_weights: log of weight over mean weight.
+    """
+
+    values: bool = True
+    latents: bool = False
+    log_volumes: bool = False
+    log_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A draw settled in all respects; its pages are a function of it.
+
+    Attributes:
+        held: the generator.
+        draw: its rows.
+        engine: how they are computed.
+    """
+
+    held: HeldGenerator
+    draw: Draw
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some rows of a draw, or of latents that a client sent; what was not wanted is None.
+
+    Attributes:
+        values: [rows, ...] as the generator gives them.
+        latents: [rows, d].
+        log_volumes: [rows], nats.
+        log_weights: [rows], nats.
+        bank_rows: [rows]; None too where no bank is read.
+    """
+
+    values: Float[np.ndarray, "rows ..."] | None = None
+    latents: Float32[np.ndarray, "rows latent"] | None = None
+    log_volumes: Float64[np.ndarray, " rows"] | None = None
+    log_weights: Float64[np.ndarray, " rows"] | None = None
+    bank_rows: Int64[np.ndarray, " rows"] | None = None
+
+
+def page(plan: Plan, start: int, count: int, wanted: Wanted, should_stop: Callable[[], bool] | None = None) -> Page:
+    """Computes answer rows start to start + count - 1.
+
+    Row i of a draw stands at place i mod tile_rows of its tile, whichever page asks for it.
+
+    Arguments:
+        plan: the draw.
+        start: first row, counted from 0 of the draw.
+        count: rows.
+        wanted: what to answer.
+        should_stop: asked before every tile.
+
+    Returns:
+        The rows.
+
+    Raises:
+        Cancelled: `should_stop` answered true.
+
+    Accuracy: bytes are equal to those of any other page that holds the row.
+    """
+    draw, engine = plan.draw, plan.engine
+    lead = start % engine.tile_rows  # rows before `start` in its tile: computed, so that places are right, and dropped
+    resolved = draw.resolved
+    latents = draw.latents(start - lead, lead + count)
+    log_volumes = draw.log_volumes(start, count) if wanted.log_volumes else None
+    if wanted.log_volumes and log_volumes is None:
+        k, manifold = resolved.top_k, resolved.manifold
+        log_volumes = measured(plan.held, engine, latents, k, manifold, should_stop)[lead:]
+    return Page(
+        values=outputs(engine, plan.held, latents, should_stop)[lead:] if wanted.values else None,
+        latents=latents[lead:] if wanted.latents else None,
+        log_volumes=log_volumes,
+        log_weights=draw.log_weights(start, count) if wanted.log_weights else None,
+        bank_rows=draw.indices(start, count),
+    )
+
+
+def measured(
+    held: HeldGenerator,
+    engine: Engine,
+    latents: Float[np.ndarray, "rows latent"],
+    top_k: int,
+    manifold: Manifold,
+    should_stop: Callable[[], bool] | None,
+) -> Float64[np.ndarray, " rows"]:
+    """Log-volumes of latents that no bank holds.
+
+    Arguments:
+        held: the generator.
+        engine: how to compute.
+        latents: one row each.
+        top_k: k of log v_k; 0 for all columns.
+        manifold: where the image is taken.
+        should_stop: asked before every tile.
+
+    Returns:
+        log v_k in nats, -inf where the rank is below k.
+
+    Raises:
+        Cancelled: `should_stop` answered true.
+        InvalidInput: top_k above the Jacobian's columns.
+
+    Accuracy: that of `volumes`.
+    """
+    found = volumes(
+        held.generator,
+        torch.tensor(latents),
+        manifold=manifold,
+        engine=engine,
+        tangent_space=held.prior.tangent_space,
+        should_stop=should_stop,
+    )
+    logs: Float64[np.ndarray, " rows"] = log_volume(found, top_k or held.prior.columns).numpy()
+    return logs
+
+
+def spans(offset: int, count: int | None, rows: int, tile_rows: int) -> Iterator[tuple[int, int]]:
+    """Cuts a draw into pages of whole tiles.
+
+    Arguments:
+        offset: first row.
+        count: rows in all; None without an end.
+        rows: rows of a page, rounded down to whole tiles, one tile at least.
+        tile_rows: rows of a tile.
+
+    Yields:
+        Start and count of each page; every page but the first starts at a tile, every page but the last ends at one.
+
+    Example:
+        >>> list(spans(5, 30, 16, 16))
+        [(5, 11), (16, 16), (32, 3)]
+    """
+    step = max(1, rows // tile_rows) * tile_rows
+    start, end = offset, None if count is None else offset + count
+    while end is None or start < end:
+        stop = start - start % step + step
+        stop = stop if end is None else min(stop, end)
+        yield start, stop - start
+        start = stop
+
+
+def outputs(
+    engine: Engine,
+    held: HeldGenerator,
+    latents: Float[np.ndarray, "rows latent"],
+    should_stop: Callable[[], bool] | None,
+) -> Float[np.ndarray, "rows ..."]:
+    """The generator's outputs at given latents.
+
+    Arguments:
+        engine: how to compute.
+        held: the generator.
+        latents: one row each.
+        should_stop: asked before every tile.
+
+    Returns:
+        Values in the engine's precision.
+
+    Raises:
+        Cancelled: `should_stop` answered true.
+
+    Accuracy: that of `forward`.
+    """
+    values: Float[np.ndarray, "rows ..."] = forward(
+        engine, held.generator, torch.tensor(latents), Manifold.OUTPUT, should_stop
+    ).numpy()
+    return values

@@ -1,0 +1,123 @@
+"""What a bank supports, over a grid of rho and k, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from magnet_service.errors import InvalidInput
+from magnet_service.generator import Manifold, Precision
+from magnet_service.registry.banks import BankShelf
+from magnet_service.registry.generators import HeldGenerator
+from magnet_service.sampling import RHO_GRID, BankChoice, Base, Cell, SampleRequest, describe
+from magnet_service.sampling.diagnostics import KHAT_LIMIT
+from magnet_service.sampling.polarity import SUPPORT_ESS
+
+__all__ = ["DescribeRequest", "Description", "describe_polarity"]
+
+_DEFAULT_KS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeRequest:
+    """A grid to describe.
+
+    Attributes:
+        rhos: exponents; a grid from -5 to 5 when empty.
+        top_ks: numbers of singular values; a selection of all when empty.
+        base: the law to be reweighted.
+        ball_radius, box: its domain, for base UNIFORM.
+        manifold: where volumes are measured.
+        precision: arithmetic of the bank.
+        bank_id: the bank; chosen as for a draw when None.
+        bank_revision: its first rows to use; all when None.
+    """
+
+    rhos: tuple[float, ...] = ()
+    top_ks: tuple[int, ...] = ()
+    base: Base = Base.PRIOR
+    ball_radius: float | None = None
+    box: tuple[float, float] | None = None
+    manifold: Manifold = Manifold.OUTPUT
+    precision: Precision = Precision.FLOAT32
+    bank_id: str | None = None
+    bank_revision: int | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """The grid.
+
+    Attributes:
+        cells: k running faster than rho.
+        choice: the bank and why.
+        rows: rows used.
+        base_law: the base as text.
+        advice: what the figures mean for a user.
+    """
+
+    cells: tuple[Cell, ...]
+    choice: BankChoice
+    rows: int
+    base_law: str
+    advice: str
+
+
+def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRequest) -> Description:
+    """Computes ESS, k-hat and largest weight for every pair of rho and k.
+
+    Arguments:
+        shelf: the banks.
+        held: the generator.
+        request: the grid.
+
+    Returns:
+        The grid with its advice.
+
+    Raises:
+        InvalidInput: a k above the Jacobian's columns; `field` is `top_ks`.
+        Refused, UnknownResource, DamagedData: as `BankShelf.choose`.
+    """
+    columns = held.prior.columns
+    ks = request.top_ks or _selection(columns)
+    if max(ks) > columns:
+        raise InvalidInput(f"top_ks holds {max(ks)}; write numbers from 1 to {columns}.", field="top_ks")
+    draw = SampleRequest(
+        count=1,
+        rho=1.0,
+        base=request.base,
+        ball_radius=request.ball_radius,
+        box=request.box,
+        manifold=request.manifold,
+        precision=request.precision,
+        bank_id=request.bank_id,
+        bank_revision=request.bank_revision,
+    )
+    choice, rows = shelf.choose(held, draw)
+    base = draw.base_law(held.prior)
+    rhos = request.rhos or (*(-rho for rho in reversed(RHO_GRID)), 0.0, *RHO_GRID)
+    cells = describe(rows, base, choice.spec.base_law, rhos, ks)
+    return Description(cells, choice, len(rows), base.to_text(), _advice(cells))
+
+
+def _selection(columns: int) -> tuple[int, ...]:
+    if columns <= _DEFAULT_KS:
+        return tuple(range(1, columns + 1))
+    ratio = columns ** (1.0 / (_DEFAULT_KS - 1))
+    return tuple(sorted({round(ratio**step) for step in range(_DEFAULT_KS)}))
+
+
+def _advice(cells: Sequence[Cell]) -> str:
+    supported = [
+        cell for cell in cells if cell.rho and cell.ess >= SUPPORT_ESS and (cell.khat is None or cell.khat < KHAT_LIMIT)
+    ]
+    if not supported:
+        return (
+            f"No rho of this grid other than 0 has an ESS of {SUPPORT_ESS:.0f} and k-hat below {KHAT_LIMIT:g}: build a "
+            "larger bank, or try smaller |rho| and top_k."
+        )
+    parts = []
+    for k in sorted({cell.k for cell in supported}):
+        rhos = [cell.rho for cell in supported if cell.k == k]
+        parts.append(f"k = {k}: rho {min(0.0, *rhos):g} to {max(0.0, *rhos):g}")
+    return f"Supported here (ESS >= {SUPPORT_ESS:.0f}, k-hat < {KHAT_LIMIT:g}): {'; '.join(parts)}."

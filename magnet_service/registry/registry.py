@@ -1,0 +1,230 @@
+"""Named generators and banks on one device: the only mutable state of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from magnet_service.errors import InvalidInput
+from magnet_service.generator import Manifold, Precision
+from magnet_service.geometry import Engine, Volumes, stamp, volumes
+from magnet_service.registry.banks import BankShelf, Build, BuildRequest
+from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
+from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
+from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
+from magnet_service.registry.spectrum import RankStatistics, rank_statistics
+from magnet_service.sampling import SampleRequest, resolve
+
+__all__ = ["Registry"]
+
+StopSignal = Callable[[], bool]
+
+
+class Registry:
+    """Everything that a server can be asked. Not thread-safe: all calls come from the device's one thread.
+
+    Arguments:
+        repositories: folders of generators, the ones looked at first coming first.
+        store: folder of the banks.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; auto takes the first GPU if there is one.
+        threads: threads of one operation.
+        tile_rows: rows of a tile.
+        max_count: largest number of rows of one request.
+        max_bank_rows: largest bank.
+
+    Raises:
+        InvalidInput: a device that is not there; `field` is `device`.
+    """
+
+    def __init__(
+        self,
+        repositories: Sequence[Path],
+        store: Path,
+        *,
+        device: str = "auto",
+        threads: int = 1,
+        tile_rows: int = 16,
+        max_count: int = 10_000,
+        max_bank_rows: int = 10_000_000,
+    ) -> None:
+        self.generators = GeneratorShelf(repositories)
+        self.banks = BankShelf(store)
+        self.max_count = max_count
+        self._max_bank_rows = max_bank_rows
+        self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
+
+    def engine(self, precision: Precision = Precision.FLOAT32) -> Engine:
+        """How this server computes."""
+        return Engine(device=self._device, precision=precision, tile_rows=self._tile_rows, threads=self._threads)
+
+    def stamp(self) -> dict[str, str]:
+        """What equal bytes are promised for on this server."""
+        return {**stamp(self.engine()), "tile_rows": str(self._tile_rows)}
+
+    def plan(self, reference: str, request: SampleRequest) -> Plan:
+        """Settles a draw: which bank, k, rho, seed.
+
+        Arguments:
+            reference: `name` or `name@version`.
+            request: the draw.
+
+        Returns:
+            The plan; `page` computes its rows.
+
+        Raises:
+            InvalidInput: count above the limit, or as `resolve`.
+            UnknownResource, Refused, DamagedData: as `GeneratorShelf.get`, `BankShelf.choose` and `resolve`.
+        """
+        if request.count > self.max_count:
+            raise InvalidInput(
+                f"count is {request.count:,}; write 1 to {self.max_count:,} (the server's max_count), and the rest with "
+                "offset.",
+                field="count",
+                metadata={"max_count": str(self.max_count)},
+            )
+        held = self.generators.get(reference)
+        _check_top_k(request.top_k, held)
+        choice, rows = self.banks.choose(held, request) if request.needs_bank else (None, None)
+        draw = resolve(request, held.prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
+        return Plan(held, draw, self.engine(request.precision))
+
+    def generate(
+        self,
+        held: HeldGenerator,
+        latents: Float[np.ndarray, "rows latent"],
+        wanted: Wanted,
+        *,
+        manifold: Manifold = Manifold.OUTPUT,
+        precision: Precision = Precision.FLOAT32,
+        top_k: int = 0,
+        should_stop: StopSignal | None = None,
+    ) -> Page:
+        """Runs a generator on given latents.
+
+        Arguments:
+            held: the generator.
+            latents: one row each.
+            wanted: outputs and log-volumes; latents and weights are not answered.
+            manifold: where log-volumes are taken.
+            precision: arithmetic.
+            top_k: k of the log-volumes; 0 for all columns.
+            should_stop: asked before every tile.
+
+        Returns:
+            The rows in their order.
+
+        Raises:
+            InvalidInput: too many latents, or top_k above the Jacobian's columns.
+            Cancelled: `should_stop` answered true.
+        """
+        self._check_rows(len(latents), "latents")
+        _check_top_k(top_k, held)
+        engine = self.engine(precision)
+        return Page(
+            values=outputs(engine, held, latents, should_stop) if wanted.values else None,
+            log_volumes=measured(held, engine, latents, top_k, manifold, should_stop) if wanted.log_volumes else None,
+        )
+
+    def volumes(
+        self,
+        held: HeldGenerator,
+        latents: Float[np.ndarray, "rows latent"],
+        *,
+        manifold: Manifold,
+        precision: Precision,
+        top_k: int,
+        should_stop: StopSignal | None = None,
+    ) -> tuple[Volumes, int]:
+        """Measures given latents.
+
+        Arguments:
+            held: the generator.
+            latents: one row each.
+            manifold: where the image is taken.
+            precision: arithmetic.
+            top_k: k of log v_k; 0 for all columns.
+            should_stop: asked before every tile.
+
+        Returns:
+            The volumes and the k that was meant.
+
+        Raises:
+            InvalidInput: too many latents, or top_k above the Jacobian's columns.
+            Cancelled: `should_stop` answered true.
+        """
+        self._check_rows(len(latents), "latents")
+        _check_top_k(top_k, held)
+        found = volumes(
+            held.generator,
+            torch.tensor(latents),
+            manifold=manifold,
+            engine=self.engine(precision),
+            tangent_space=held.prior.tangent_space,
+            should_stop=should_stop,
+        )
+        return found, top_k or held.prior.columns
+
+    def rank(self, held: HeldGenerator, latents: int, should_stop: StopSignal | None = None) -> RankStatistics | None:
+        """Measures rank and spread over latents of the prior; None for no latents. Raises as `rank_statistics`."""
+        return rank_statistics(held, self.engine(), latents, should_stop) if latents else None
+
+    def plan_build(self, reference: str, request: BuildRequest) -> Build:
+        """Prepares to build a bank.
+
+        Arguments:
+            reference: `name` or `name@version`.
+            request: the bank.
+
+        Returns:
+            A build that has not started.
+
+        Raises:
+            InvalidInput: more rows than allowed, or as `BankShelf.plan`.
+            UnknownResource, Refused, DamagedData, OutOfSpace: as `GeneratorShelf.get` and `BankShelf.plan`.
+        """
+        if request.rows > self._max_bank_rows:
+            raise InvalidInput(
+                f"rows is {request.rows:,}; write 1 to {self._max_bank_rows:,} (the server's max_bank_rows).",
+                field="rows",
+            )
+        return self.banks.plan(self.generators.get(reference), self.engine(request.precision), request)
+
+    def describe(self, reference: str, request: DescribeRequest) -> Description:
+        """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
+        return describe_polarity(self.banks, self.generators.get(reference), request)
+
+    def references(self) -> dict[str, str]:
+        """`name@version` of the newest version of every generator, by digest."""
+        return {
+            listing.held.generator.digest: listing.held.reference
+            for listing in self.generators.listings()
+            if listing.held is not None
+        }
+
+    def _check_rows(self, rows: int, field: str) -> None:
+        if rows > self.max_count:
+            raise InvalidInput(f"{rows:,} rows; send at most {self.max_count:,} in one call.", field=field)
+
+
+def _check_top_k(top_k: int, held: HeldGenerator) -> None:
+    columns = held.prior.columns
+    if top_k > columns:
+        raise InvalidInput(f"top_k is {top_k}; write 1 to {columns}, or 0 for the default.", field="top_k")
+
+
+def _found(device: str) -> str:
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return device
+    index = torch.device(device).index or 0
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise InvalidInput(
+            f"device is {device!r}, but torch finds {count} CUDA devices here; write cpu or auto.", field="device"
+        )
+    return f"cuda:{index}"

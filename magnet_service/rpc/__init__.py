@@ -1,0 +1,1 @@
+"""The only place that knows gRPC: server, errors as statuses, and one servicer a service."""

@@ -1,0 +1,100 @@
+"""SamplingService: draws, in one message or in chunks, and outputs at the client's own latents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import structlog
+
+from magnet.v1 import sampling_pb2, sampling_pb2_grpc
+from magnet_service.registry import Plan, page, spans
+from magnet_service.rpc.backend import CHUNK_BYTES, Backend
+from magnet_service.rpc.wire.draws import row_bytes, rows_message, sample_header, stamp_entries, wanted_from
+from magnet_service.rpc.wire.requests import draw_from, manifold_from, precision_from
+from magnet_service.rpc.wire.tensors import latents_from
+from magnet_service.rpc.worker import StopSignal
+
+__all__ = ["SamplingServicer"]
+
+
+class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
+    """Draws.
+
+    Arguments:
+        backend: registry and worker.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def Generate(self, request: sampling_pb2.GenerateRequest, context: Any) -> sampling_pb2.GenerateResponse:
+        """Runs the generator on the client's latents."""
+        backend = self._backend
+
+        def work(should_stop: StopSignal) -> sampling_pb2.GenerateResponse:
+            held = backend.registry.generators.get(request.generator)
+            latents = latents_from(request.latents, held.generator.latent_dim)
+            backend.check_size(len(latents), row_bytes(request.outputs, held), "latents")
+            found = backend.registry.generate(
+                held,
+                latents,
+                wanted_from(request.outputs),
+                manifold=manifold_from(request.manifold),
+                precision=precision_from(request.precision),
+                top_k=request.top_k,
+                should_stop=should_stop,
+            )
+            return sampling_pb2.GenerateResponse(
+                rows=rows_message(found, request.outputs, held.card),
+                generator_digest=held.generator.digest,
+                stamp=stamp_entries(backend.registry.stamp()),
+            )
+
+        response = await backend.worker.run(work)
+        structlog.contextvars.bind_contextvars(rows=request.latents.shape[0])
+        return response
+
+    async def Sample(self, request: sampling_pb2.SampleRequest, context: Any) -> sampling_pb2.SampleResponse:
+        """Draws in one message."""
+        draw = draw_from(request)
+
+        def work(should_stop: StopSignal) -> sampling_pb2.SampleResponse:
+            plan = self._backend.registry.plan(request.generator, draw)
+            self._backend.check_size(draw.count, row_bytes(request.outputs, plan.held), "count")
+            rows = _rows(plan, draw.offset, draw.count, request.outputs, should_stop)
+            return sampling_pb2.SampleResponse(header=self._header(plan, request.outputs), rows=rows)
+
+        response = await self._backend.worker.run(work)
+        structlog.contextvars.bind_contextvars(rows=draw.count)
+        return response
+
+    async def StreamSamples(
+        self, request: sampling_pb2.StreamSamplesRequest, context: Any
+    ) -> AsyncIterator[sampling_pb2.StreamSamplesResponse]:
+        """Draws in chunks; each is computed when the client has taken the one before."""
+        sample, worker = request.sample, self._backend.worker
+        draw = draw_from(sample, endless=request.endless)
+        plan = await worker.run(lambda _: self._backend.registry.plan(sample.generator, draw))
+        yield sampling_pb2.StreamSamplesResponse(header=self._header(plan, sample.outputs))
+        rows_a_chunk = CHUNK_BYTES // row_bytes(sample.outputs, plan.held)
+        count = None if request.endless else draw.count
+        for start, length in spans(draw.offset, count, rows_a_chunk, plan.engine.tile_rows):
+            rows = await worker.run(partial(_rows, plan, start, length, sample.outputs))
+            structlog.contextvars.bind_contextvars(rows=start + length - draw.offset)
+            chunk = sampling_pb2.StreamSamplesResponse.Chunk(offset=start, rows=rows)
+            yield sampling_pb2.StreamSamplesResponse(chunk=chunk)
+        trailer = sampling_pb2.StreamSamplesResponse.Trailer(
+            rows=draw.count, distinct=min(plan.draw.diagnostics.distinct, draw.count)
+        )
+        yield sampling_pb2.StreamSamplesResponse(trailer=trailer)
+
+    def _header(self, plan: Plan, outputs: sampling_pb2.Outputs) -> sampling_pb2.DrawHeader:
+        return sample_header(plan, outputs, self._backend.registry.stamp())
+
+
+def _rows(
+    plan: Plan, start: int, count: int, outputs: sampling_pb2.Outputs, should_stop: StopSignal
+) -> sampling_pb2.Rows:
+    return rows_message(page(plan, start, count, wanted_from(outputs), should_stop), outputs, plan.held.card)

@@ -1,0 +1,114 @@
+"""Banks, their rows, their builds and what they support, written for the wire."""
+
+from __future__ import annotations
+
+import numpy as np
+from google.longrunning import operations_pb2
+
+from magnet.v1 import bank_pb2
+from magnet_service.registry import Description
+from magnet_service.rpc.operations import BuildOperation
+from magnet_service.rpc.wire.draws import manifold_to, precision_to, stamp_entries
+from magnet_service.rpc.wire.tensors import tensor_from
+from magnet_service.sampling import Bank, Rows
+
+__all__ = [
+    "bank_message",
+    "bank_row_bytes",
+    "bank_rows_message",
+    "description_message",
+    "operation_message",
+    "progress_message",
+]
+
+
+def bank_message(bank: Bank, reference: str) -> bank_pb2.Bank:
+    """Writes a bank.
+
+    Arguments:
+        bank: as it stands.
+        reference: its generator on this server, `name@version`; empty if it holds it no more.
+
+    Returns:
+        The message.
+    """
+    spec = bank.spec
+    return bank_pb2.Bank(
+        bank_id=bank.id,
+        generator=reference,
+        generator_digest=spec.generator_digest,
+        law=spec.law,
+        condition=spec.condition,
+        manifold=manifold_to(spec.manifold),
+        precision=precision_to(spec.precision),
+        tile_rows=spec.tile_rows,
+        threads=spec.threads,
+        seed=spec.seed,
+        revision=bank.revision,
+        columns=spec.base_law.columns,
+        bytes=bank.bytes,
+        stamp=stamp_entries(bank.manifest.stamp),
+    )
+
+
+def bank_row_bytes(bank: Bank) -> int:
+    """Bytes that one row of a bank takes on the wire."""
+    return 4 * (bank.spec.base_law.dim + bank.spec.base_law.columns + 1)
+
+
+def bank_rows_message(rows: Rows, start: int, count: int) -> bank_pb2.ReadBankResponse:
+    """Writes rows start to start + count - 1 of a bank."""
+    part = rows.span(start, start + count)
+    return bank_pb2.ReadBankResponse(
+        offset=start,
+        latents=tensor_from(part.latents),
+        log_volumes=tensor_from(part.log_volumes),
+        rank=tensor_from(part.rank.astype(np.int32)),
+    )
+
+
+def description_message(found: Description) -> bank_pb2.DescribePolarityResponse:
+    """Writes what a bank supports."""
+    return bank_pb2.DescribePolarityResponse(
+        cells=[
+            bank_pb2.PolarityCell(
+                rho=cell.rho,
+                top_k=cell.k,
+                ess=cell.ess,
+                khat=cell.khat,
+                largest_weight=cell.largest_weight,
+                low_rank_share=cell.low_rank_share,
+            )
+            for cell in found.cells
+        ],
+        bank_id=found.choice.spec.id,
+        bank_revision=found.rows,
+        bank_reason=found.choice.reason,
+        base=found.base_law,
+        advice=found.advice,
+    )
+
+
+def progress_message(operation: BuildOperation) -> bank_pb2.BuildProgress:
+    """Writes how far a build is."""
+    message = bank_pb2.BuildProgress(
+        bank_id=operation.bank_id,
+        generator=operation.reference,
+        rows_done=operation.rows_done,
+        rows_total=operation.rows_total,
+        rows_per_second=operation.rows_per_second,
+    )
+    if operation.seconds_left is not None:
+        message.remaining.FromMilliseconds(round(1e3 * operation.seconds_left))
+    return message
+
+
+def operation_message(operation: BuildOperation) -> operations_pb2.Operation:
+    """Writes an operation: BuildProgress as metadata, and once done a Bank or an error."""
+    message = operations_pb2.Operation(name=operation.name, done=operation.done)
+    message.metadata.Pack(progress_message(operation))
+    if operation.error is not None:
+        message.error.CopyFrom(operation.error)
+    elif operation.bank is not None:
+        message.response.Pack(bank_message(operation.bank, operation.reference))
+    return message

@@ -1,0 +1,210 @@
+"""Draws and their rows written for the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from magnet.v1 import sampling_pb2, types_pb2
+from magnet_service.generator import Manifold, Precision
+from magnet_service.generator.card import GeneratorCard
+from magnet_service.registry import HeldGenerator, Page, Plan, Wanted
+from magnet_service.rpc.pictures import png_files, to_bytes
+from magnet_service.rpc.wire.tensors import tensor_from
+from magnet_service.sampling import Base, Diagnostics, Method, Resolved, Result
+
+__all__ = [
+    "manifold_to",
+    "precision_to",
+    "row_bytes",
+    "rows_message",
+    "sample_header",
+    "stamp_entries",
+    "wanted_from",
+]
+
+_MANIFOLDS: Mapping[Manifold, types_pb2.Manifold.ValueType] = MappingProxyType(
+    {
+        Manifold.OUTPUT: types_pb2.MANIFOLD_OUTPUT,
+        Manifold.PRE_ACTIVATION: types_pb2.MANIFOLD_PRE_ACTIVATION,
+    }
+)
+_PRECISIONS: Mapping[Precision, types_pb2.Precision.ValueType] = MappingProxyType(
+    {Precision.FLOAT32: types_pb2.PRECISION_FLOAT32, Precision.FLOAT64: types_pb2.PRECISION_FLOAT64}
+)
+_RESULTS: Mapping[Result, sampling_pb2.Result.ValueType] = MappingProxyType(
+    {
+        Result.OK: sampling_pb2.RESULT_OK,
+        Result.LOW_ESS: sampling_pb2.RESULT_LOW_ESS,
+        Result.DEGENERATE: sampling_pb2.RESULT_DEGENERATE,
+    }
+)
+_PNG_OVERHEAD = 256  # bytes of a file's frame, on top of its pixels
+
+
+def manifold_to(manifold: Manifold) -> types_pb2.Manifold.ValueType:
+    """Writes a manifold."""
+    return _MANIFOLDS[manifold]
+
+
+def precision_to(precision: Precision) -> types_pb2.Precision.ValueType:
+    """Writes an arithmetic."""
+    return _PRECISIONS[precision]
+
+
+def stamp_entries(stamp: Mapping[str, str]) -> list[types_pb2.StampEntry]:
+    """Writes how numbers were computed, sorted by key."""
+    return [types_pb2.StampEntry(key=key, value=stamp[key]) for key in sorted(stamp)]
+
+
+def wanted_from(outputs: sampling_pb2.Outputs) -> Wanted:
+    """Reads what an answer shall carry; images as uint8 where nothing is stated."""
+    return Wanted(
+        values=outputs.images != sampling_pb2.Outputs.IMAGES_NONE,
+        latents=outputs.latents,
+        log_volumes=outputs.log_volumes,
+        log_weights=outputs.weights,
+    )
+
+
+def row_bytes(outputs: sampling_pb2.Outputs, held: HeldGenerator) -> int:
+    """Largest number of bytes that one row of an answer takes.
+
+    Arguments:
+        outputs: what the answer carries.
+        held: the generator.
+
+    Returns:
+        Bytes, at least 1.
+    """
+    images = {
+        sampling_pb2.Outputs.IMAGES_NONE: 0,
+        sampling_pb2.Outputs.IMAGES_FLOAT32: 4 * held.generator.output_dim,
+        sampling_pb2.Outputs.IMAGES_PNG: held.generator.output_dim + _PNG_OVERHEAD,
+    }.get(outputs.images, held.generator.output_dim)
+    figures = 4 * held.generator.latent_dim * outputs.latents + 8 * outputs.log_volumes + 8 * outputs.weights
+    return images + figures + 8  # 8 for the bank's row
+
+
+def rows_message(page: Page, outputs: sampling_pb2.Outputs, card: GeneratorCard) -> sampling_pb2.Rows:
+    """Writes rows.
+
+    Arguments:
+        page: the rows.
+        outputs: how images are sent.
+        card: layout and range of the generator.
+
+    Returns:
+        The message; what the page does not hold is absent.
+
+    Raises:
+        InvalidInput: PNG of outputs that are no pictures.
+    """
+    rows = sampling_pb2.Rows()
+    if page.values is not None and outputs.images == sampling_pb2.Outputs.IMAGES_FLOAT32:
+        rows.images.CopyFrom(tensor_from(page.values.astype("<f4", copy=False)))
+    elif page.values is not None:
+        pixels = to_bytes(page.values, card)
+        if outputs.images == sampling_pb2.Outputs.IMAGES_PNG:
+            rows.png.extend(png_files(pixels, card))
+        else:
+            rows.images.CopyFrom(tensor_from(pixels))
+    for name in ("latents", "log_volumes", "log_weights", "bank_rows"):
+        array = getattr(page, name)
+        if array is not None:
+            getattr(rows, name).CopyFrom(tensor_from(array))
+    return rows
+
+
+def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str, str]) -> sampling_pb2.DrawHeader:
+    """Writes what a draw came from and how good it is.
+
+    Arguments:
+        plan: the draw.
+        outputs: what its rows carry, echoed.
+        stamp: how the numbers are computed.
+
+    Returns:
+        The header; its `resolved` sent again gives the same bytes.
+    """
+    draw = plan.draw
+    resolved = draw.resolved
+    return sampling_pb2.DrawHeader(
+        resolved=_resolved(plan.held, resolved, outputs),
+        rho=resolved.rho,
+        det_rho=resolved.det_rho,
+        top_k=resolved.top_k,
+        base=resolved.base_law,
+        bank_law=resolved.bank_law,
+        method=str(resolved.method),
+        generator_digest=resolved.generator_digest,
+        diagnostics=_diagnostics(draw.diagnostics, resolved),
+        result=_RESULTS[draw.result],
+        advice=draw.advice,
+        law_in_words=_law_in_words(resolved),
+        top_k_reason=resolved.top_k_reason,
+        bank_reason=resolved.bank_reason,
+        rho_reason=resolved.rho_reason,
+        stamp=stamp_entries(stamp),
+    )
+
+
+def _resolved(
+    held: HeldGenerator, resolved: Resolved, outputs: sampling_pb2.Outputs
+) -> sampling_pb2.SampleRequest:
+    truncation = None
+    if resolved.truncation_psi is not None:
+        truncation = sampling_pb2.Truncation(psi=resolved.truncation_psi)
+    elif resolved.truncation_norm is not None:
+        truncation = sampling_pb2.Truncation(norm_bound=resolved.truncation_norm)
+    return sampling_pb2.SampleRequest(
+        generator=held.reference,
+        count=resolved.count,
+        offset=resolved.offset,
+        seed=resolved.seed,
+        rho=resolved.rho,
+        base=_base(resolved),
+        top_k=resolved.top_k,
+        manifold=manifold_to(resolved.manifold),
+        bank_id=resolved.bank_id or "",
+        bank_revision=resolved.bank_revision or 0,
+        without_replacement=not resolved.replacement,
+        truncation=truncation,
+        precision=precision_to(resolved.precision),
+        condition=resolved.condition,
+        outputs=outputs,
+    )
+
+
+def _base(resolved: Resolved) -> sampling_pb2.Base:
+    if resolved.base is Base.PRIOR:
+        return sampling_pb2.Base(prior=sampling_pb2.Base.Prior())
+    uniform = sampling_pb2.Base.Uniform()
+    if resolved.ball_radius is not None:
+        uniform.ball.radius = resolved.ball_radius
+    elif resolved.box is not None:
+        uniform.box.low, uniform.box.high = resolved.box
+    return sampling_pb2.Base(uniform=uniform)
+
+
+def _diagnostics(figures: Diagnostics, resolved: Resolved) -> sampling_pb2.Diagnostics:
+    return sampling_pb2.Diagnostics(
+        ess=figures.ess,
+        khat=figures.khat,
+        largest_weight=figures.largest_weight,
+        distinct=resolved.count if resolved.method is Method.DIRECT else figures.distinct,
+        bank_rows=figures.rows,
+        low_rank_share=figures.low_rank_share,
+    )
+
+
+def _law_in_words(resolved: Resolved) -> str:
+    if resolved.rho == 0.0:
+        words = resolved.base_law
+    elif resolved.uniformity == "uniform in the top-k volume":
+        words = f"uniform in the top-{resolved.top_k} volume over {resolved.base_law}"
+    elif resolved.uniformity:
+        words = f"{resolved.uniformity} over {resolved.base_law}"
+    else:
+        words = f"{resolved.base_law} weighted by v_{resolved.top_k}^{resolved.rho:g}"
+    return words if resolved.sampling == "independent draws" else f"{words}, {resolved.sampling}"

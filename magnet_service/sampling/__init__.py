@@ -1,0 +1,80 @@
+"""What to draw: laws, banks, weights, presets and resampling, by counter-based random numbers."""
+
+from __future__ import annotations
+
+from magnet_service.sampling.bank import SHARD_ROWS, Bank
+from magnet_service.sampling.build import Progress, build, compute_rows, engine_for
+from magnet_service.sampling.choice import BankChoice, choose_bank
+from magnet_service.sampling.counter import Stream, uniforms
+from magnet_service.sampling.diagnostics import Diagnostics, Result, diagnose, effective_sample_size, judge, needed_ess
+from magnet_service.sampling.domain import covers, truncated, uniform_domain
+from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
+from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
+from magnet_service.sampling.law_text import from_text, parse_law
+from magnet_service.sampling.pareto import pareto_khat
+from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
+from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
+from magnet_service.sampling.request import MAX_COUNT, SampleRequest
+from magnet_service.sampling.resample import with_replacement, without_replacement
+from magnet_service.sampling.resolve import resolve
+from magnet_service.sampling.resolved import Method, Resolved
+from magnet_service.sampling.rows import Rows
+from magnet_service.sampling.spec import BankSpec
+from magnet_service.sampling.store import Store
+
+__all__ = [
+    "MAX_COUNT",
+    "RHO_GRID",
+    "SHARD_ROWS",
+    "Ball",
+    "Bank",
+    "BankChoice",
+    "BankSpec",
+    "Base",
+    "Box",
+    "Cell",
+    "Diagnostics",
+    "DirectDraw",
+    "Draw",
+    "Law",
+    "Method",
+    "NormBoundedNormal",
+    "Normal",
+    "Preset",
+    "Progress",
+    "ResampledDraw",
+    "Resolved",
+    "Result",
+    "RhoChoice",
+    "Rows",
+    "SampleRequest",
+    "Sphere",
+    "Store",
+    "Stream",
+    "TopK",
+    "TruncatedNormal",
+    "Weights",
+    "build",
+    "choose_bank",
+    "choose_rho",
+    "choose_top_k",
+    "compute_rows",
+    "covers",
+    "describe",
+    "diagnose",
+    "effective_sample_size",
+    "engine_for",
+    "from_text",
+    "judge",
+    "log_weights",
+    "needed_ess",
+    "pareto_khat",
+    "parse_law",
+    "preset_base",
+    "resolve",
+    "truncated",
+    "uniform_domain",
+    "uniforms",
+    "with_replacement",
+    "without_replacement",
+]

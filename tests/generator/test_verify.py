@@ -1,0 +1,190 @@
+"""Verification finds a wrong forward, a wrong tangent, mixed rows and bits that depend on company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from magnet_service.errors import DamagedData, Refused
+from magnet_service.generator.archive import read_archive
+from magnet_service.generator.export import export_module
+from magnet_service.generator.generator import Generator, Manifold
+from magnet_service.generator.probe import Probe, read_probe, write_probe
+from magnet_service.generator.program import Program
+from magnet_service.generator.verify import FORWARD_TOLERANCE, JACOBIAN_TOLERANCE, verify
+from tests.generator import crafted
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Program:
+    export_module(crafted.small(), 6, tmp_path / "generator.pt2")
+    return read_archive(tmp_path / "generator.pt2")
+
+
+@pytest.fixture
+def probe(program: Program, tmp_path: Path) -> Probe:
+    found = read_probe(tmp_path / "probe.npz")
+    assert found is not None
+    return found
+
+
+def test_a_good_generator_passes_and_says_against_what(program: Program, probe: Probe) -> None:
+    generator = Generator.from_program(program)
+    first = verify(generator, program, probe)
+    assert (first.reference, first.rows) == ("probe", 80)
+    assert first.forward_error < 1e-5
+    assert first.jacobian_error < 1e-12
+    assert isinstance(first.bits_depend_on_position, bool)
+    assert isinstance(first.bits_depend_on_neighbours, bool)
+    second = verify(generator, program, None, thorough=False)
+    assert (second.reference, second.rows) == ("interpreter", 16)
+    assert second.bits_depend_on_position is second.bits_depend_on_neighbours is None
+    assert verify(generator, program, replace(probe, source="interpreter")).reference == "interpreter"
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+@pytest.mark.parametrize("decomposed", [True, False])
+def test_foreign_archives_pass(tmp_path: Path, dynamic: bool, decomposed: bool) -> None:
+    exported = crafted.exported(crafted.small(), 6, dynamic=dynamic)
+    if decomposed:
+        exported = crafted.decomposed(exported)
+    read = read_archive(crafted.saved(exported, tmp_path / "g.pt2"))
+    assert verify(Generator.from_program(read), read, None).jacobian_error < 1e-12
+
+
+Change = Callable[[Tensor], Tensor]
+
+
+class _Wrong:
+    """A generator whose answers are changed on their way out."""
+
+    def __init__(self, inner: Generator, values: Change, tangents: Change) -> None:
+        self._inner, self._values, self._tangents = inner, values, tangents
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def to(self, **arguments: object) -> _Wrong:
+        return _Wrong(self._inner.to(**arguments), self._values, self._tangents)  # type: ignore[arg-type]  # passed on
+
+    def forward(self, latents: Tensor, manifold: Manifold = Manifold.OUTPUT) -> Tensor:
+        return self._values(self._inner.forward(latents, manifold))
+
+    def push(self, latents: Tensor, directions: Tensor | None, manifold: Manifold = Manifold.OUTPUT) -> object:
+        values, tangents = self._inner.push(latents, directions, manifold)
+        return self._values(values), self._tangents(tangents)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _one_entry(tensor: Tensor) -> Tensor:
+    """Change the last entry of one row by a thousandth of the largest."""
+    changed = tensor.clone()
+    changed[0].view(-1)[-1] += 2e-3 * tensor.abs().max()
+    return changed
+
+
+def _not_a_number(tensor: Tensor) -> Tensor:
+    changed = tensor.clone()
+    changed.view(-1)[3] = float("nan")
+    return changed
+
+
+@pytest.mark.parametrize("change", [_one_entry, _not_a_number, lambda tensor: tensor * 1.001, lambda tensor: -tensor])
+def test_a_wrong_forward_is_refused(program: Program, change: Change) -> None:
+    wrong = _Wrong(Generator.from_program(program), change, _same)
+    with pytest.raises(Refused, match="outputs differ from the interpreter") as refusal:
+        verify(wrong, program, None)  # type: ignore[arg-type]  # made to look like one
+    assert refusal.value.reason == "VERIFICATION_FAILED"
+
+
+@pytest.mark.parametrize(
+    "change", [_one_entry, _not_a_number, lambda tensor: tensor * (1 + 1e-5), lambda tensor: tensor.flip(1)]
+)
+def test_a_wrong_jacobian_is_refused(program: Program, change: Change) -> None:
+    wrong = _Wrong(Generator.from_program(program), _same, change)
+    with pytest.raises(Refused, match="rows of the Jacobian differ from autograd") as refusal:
+        verify(wrong, program, None)  # type: ignore[arg-type]  # made to look like one
+    assert refusal.value.reason == "VERIFICATION_FAILED"
+
+
+def test_company_and_place_are_noticed(program: Program) -> None:
+    def by_place(tensor: Tensor) -> Tensor:
+        step = torch.arange(len(tensor), dtype=tensor.dtype).view(-1, *[1] * (tensor.ndim - 1))
+        return tensor * (1 + 1e-7 * step)
+
+    def by_company(tensor: Tensor) -> Tensor:
+        return tensor + 1e-7 * tensor.sum()
+
+    generator = Generator.from_program(program)
+    placed = verify(_Wrong(generator, by_place, _same), program, None)  # type: ignore[arg-type]  # made to look like one
+    assert placed.bits_depend_on_position
+    assert not placed.bits_depend_on_neighbours
+    mixed = verify(_Wrong(generator, by_company, _same), program, None)  # type: ignore[arg-type]  # made to look like one
+    assert mixed.bits_depend_on_neighbours
+
+
+def test_a_probe_of_another_module_is_refused(program: Program, probe: Probe) -> None:
+    generator = Generator.from_program(program)
+    with torch.no_grad():
+        outputs = crafted.small(seed=1)(probe.latents)
+    with pytest.raises(Refused, match="outputs differ from the probe"):
+        verify(generator, program, replace(probe, outputs=outputs))
+    with pytest.raises(Refused, match="the probe holds latents of width 5"):
+        verify(generator, program, replace(probe, latents=probe.latents[:, :5]))
+
+
+def test_rows_that_depend_on_each_other_are_refused(tmp_path: Path) -> None:
+    class Centred(nn.Module):
+        def forward(self, latents: Tensor) -> Tensor:
+            return latents - latents.mean(0, keepdim=True)
+
+    read = read_archive(crafted.saved(crafted.exported(Centred(), 6), tmp_path / "g.pt2"))
+    with pytest.raises(Refused) as refusal:
+        verify(Generator.from_program(read), read, None)
+    # The table of operations may refuse a mean over rows before any row is computed.
+    assert refusal.value.reason in ("ROWS_MIXED", "UNSUPPORTED_OPERATION")
+
+
+def test_wide_generators_are_verified_in_random_directions(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Linear(260, 300), nn.ReLU(), nn.Linear(300, 70_000))
+    export_module(module, 260, tmp_path / "g.pt2", outputs_probe=False)
+    read = read_archive(tmp_path / "g.pt2")
+    generator = Generator.from_program(read)
+    found = verify(generator, read, None, thorough=True)
+    assert found.forward_error <= FORWARD_TOLERANCE
+    assert found.jacobian_error <= JACOBIAN_TOLERANCE
+    wrong = _Wrong(generator, _same, lambda tensor: tensor * (1 + 1e-5))
+    with pytest.raises(Refused, match="rows of the Jacobian"):
+        verify(wrong, read, None)  # type: ignore[arg-type]  # made to look like one
+
+
+def test_damaged_probes_are_named(tmp_path: Path, program: Program, probe: Probe) -> None:
+    import numpy as np
+
+    path = tmp_path / "damaged.npz"
+    path.write_bytes((tmp_path / "probe.npz").read_bytes()[:-40])
+    with pytest.raises(DamagedData, match=r"damaged\.npz"):
+        read_probe(path)
+    arrays = dict(np.load(tmp_path / "probe.npz"))
+    for change in (
+        {"latents": np.array([["x"]], dtype=object)},
+        {"latents": arrays["latents"].astype(np.float64)},
+        {"latents": arrays["latents"][:5]},
+        {"outputs": None},
+        {"archive_sha256": arrays["archive_sha256"][:5]},
+    ):
+        changed = {name: array for name, array in {**arrays, **change}.items() if array is not None}
+        np.savez(path, **changed)
+        with pytest.raises(DamagedData, match=r"damaged\.npz"):
+            read_probe(path)
+    again = write_probe(path, tmp_path / "generator.pt2", probe.latents, probe.outputs, "module")
+    assert again.archive_sha256 == probe.archive_sha256
+    assert path.read_bytes() == (tmp_path / "probe.npz").read_bytes()
