@@ -36,7 +36,7 @@ def dense(head: bool) -> nn.Sequential:
 
 
 def convolutional(latent: int = 100, width: int = 64) -> nn.Sequential:
-    """A DCGAN for 3 x 32 x 32: transposed convolutions with 4, 2 and 1 times `width` channels, BatchNorm, ReLU, tanh."""
+    """A DCGAN for 3 x 32 x 32: transposed convolutions, BatchNorm, ReLU, then tanh."""
     return nn.Sequential(
         nn.Unflatten(1, (latent, 1, 1)),
         nn.ConvTranspose2d(latent, 4 * width, 4, 1, 0, bias=False),

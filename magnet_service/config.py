@@ -68,8 +68,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; loopback unless set otherwise.")
     port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 picks a free one.")
     repositories: Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_split)] = Field(
-        (), description="Folders of generators, first match wins; the bundled ones come last. In MAGNET_REPOSITORIES "
-        "separated as in PATH."
+        (),
+        description="Folders of generators, first match wins; the bundled ones come last. In MAGNET_REPOSITORIES "
+        "separated as in PATH.",
     )
     store: Folder = Field(default_factory=_default_store, description="Folder that holds the banks.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")

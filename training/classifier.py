@@ -43,7 +43,7 @@ def load_classifier(path: Path) -> Classifier:
 
 
 def train(data: ImageSet, held_out: ImageSet, *, seed: int, epochs: int, batch: int = 128) -> Classifier:
-    """Return a trained classifier: AdamW, one-cycle rate, label smoothing 0.05, shifts and mirrors."""
+    """Return a trained classifier: AdamW, one-cycle rate, shifts and mirrors."""
     torch.manual_seed(seed)
     draws = torch.Generator().manual_seed(seed)
     classifier = Classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
@@ -56,7 +56,7 @@ def train(data: ImageSet, held_out: ImageSet, *, seed: int, epochs: int, batch: 
         order = torch.randperm(len(data.labels), generator=draws)
         for rows in order[: steps * batch].split(batch):
             logits = classifier(augment(data.images[rows], draws).contiguous(memory_format=torch.channels_last))
-            loss = nn.functional.cross_entropy(logits, data.labels[rows], label_smoothing=0.05)
+            loss = nn.functional.cross_entropy(logits, data.labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

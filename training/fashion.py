@@ -21,7 +21,7 @@ from training.metrics import frechet_distance, total_variation
 from training.networks import FASHION_LATENT, Classifier, FashionCritic, fashion_generator
 from training.record import write_record
 
-__all__ = ["features_of", "load_generator", "sample", "settle_batch_norm", "train"]
+__all__ = ["features_of", "load_generator", "report", "sample", "settle_batch_norm", "shifted", "train"]
 
 
 def shifted(images: Tensor, draws: torch.Generator) -> Tensor:
@@ -101,7 +101,7 @@ def train(
     torch.manual_seed(seed)
     draws = torch.Generator().manual_seed(seed)
     generator = fashion_generator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
-    critic = FashionCritic().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    critic = FashionCritic(spectral=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     averaged = copy.deepcopy(generator).requires_grad_(False)
     pull = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.0, 0.9), fused=True)
     push = torch.optim.Adam(critic.parameters(), lr=4e-4, betas=(0.0, 0.9), fused=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -41,22 +43,36 @@ def fashion_generator() -> nn.Sequential:
     )
 
 
-class FashionCritic(nn.Module):
-    """Convolutional critic: spectral norm (Miyato et al. 2018, arXiv 1802.05957) and a minibatch-stddev channel."""
+def kaiming(layer: nn.Module) -> nn.Module:
+    """Return the layer with weights drawn for LeakyReLU 0.2 and a zero bias."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(layer.weight, 0.2)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    return layer
 
-    def __init__(self) -> None:
+
+class FashionCritic(nn.Module):
+    """Convolutional critic with a minibatch-stddev channel.
+
+    Arguments:
+        spectral: divide each weight by its spectral norm (Miyato et al. 2018, arXiv 1802.05957).
+    """
+
+    def __init__(self, *, spectral: bool) -> None:
         super().__init__()
+        bound: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else kaiming
         self.trunk = nn.Sequential(
-            spectral_norm(nn.Conv2d(1, 64, 4, stride=2, padding=1)),
+            bound(nn.Conv2d(1, 64, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(64, 128, 4, stride=2, padding=1)),
+            bound(nn.Conv2d(64, 128, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
         )
         self.head = nn.Sequential(
-            spectral_norm(nn.Conv2d(129, 192, 3, stride=2, padding=1)),
+            bound(nn.Conv2d(129, 192, 3, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
-            spectral_norm(nn.Linear(192 * 4 * 4, 1)),
+            bound(nn.Linear(192 * 4 * 4, 1)),
         )
 
     def forward(self, images: Tensor) -> Tensor:

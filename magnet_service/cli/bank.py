@@ -105,7 +105,7 @@ def list_banks(
         banks = client.banks(generator)
     if json:
         print_json(banks)
-    elif not banks:
+    elif not banks and not banks.unreadable:
         STDOUT.print("no banks yet: `magnet bank build NAME` makes one", markup=False)
     else:
         columns = ("id", "generator", "law", "manifold", "precision", "seed>", "rows>", "size>")
@@ -123,6 +123,8 @@ def list_banks(
             for bank in banks
         ]
         STDOUT.print(grid("", columns, facts))
+        for problem in banks.unreadable:
+            STDOUT.print(f"unreadable: {problem}", markup=False, style="yellow")
 
 
 @app.command()

@@ -54,5 +54,6 @@ def _report(error: MagnetError | errors.MagnetError) -> None:
     place = f"{option}: " if option and not named else ""
     request_id = getattr(error, "request_id", None)
     suffix = f" [request {request_id}]" if request_id and error.reason == "INTERNAL" else ""
-    text = " ".join(f"{place}{error.message}{suffix}".split())
+    message = error.message.replace(error.field, option) if error.field in _OPTIONS else error.message
+    text = " ".join(f"{place}{message}{suffix}".split())
     STDERR.print(f"[bold red]error[/] {escape(text)}", soft_wrap=True, highlight=False)

@@ -47,7 +47,7 @@ def list_generators(
             one.prior,
             " x ".join(map(str, one.output_shape)),
             one.digest[:12],
-            one.description,
+            one.description or one.problem,
         )
         for one in found
     ]
@@ -134,7 +134,7 @@ def verify(generator: GeneratorName, repository: _Repository = None, json: Json 
 
 def _print_verified(verified: Verified, json: bool) -> None:
     if json:
-        print_json({**vars(verified), "folder": str(verified.folder)})
+        print_json({**vars(verified.info), **{name: value for name, value in vars(verified).items() if name != "info"}})
     else:
         _print(verified.info)
         words = {True: "yes", False: "no", None: "not measured"}

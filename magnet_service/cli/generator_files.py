@@ -126,6 +126,7 @@ def verify_name(repository: Path | None, reference: str) -> Verified:
         prior=held.prior.to_text(),
         digest=generator.digest,
         description=card.description,
+        problem="",
         layout=card.layout,
         value_range=card.value_range,
         labels=card.labels,

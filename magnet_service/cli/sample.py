@@ -89,6 +89,7 @@ def sample(
     if out is not None and out.suffix.lower() not in (".png", ".npz"):
         raise InvalidInput(f"--out ends in .png (a contact sheet) or .npz (all arrays); not {out.name!r}", field="out")
     domain = interval(box, "box")
+    arrays = out is not None and out.suffix.lower() == ".npz"  # a sheet needs none, and volumes can be costly
     with connected(address, local, repository, store, timeout) as client:
         draw = client.sample(
             generator,
@@ -111,6 +112,9 @@ def sample(
             precision=precision,
             min_ess=min_ess,
             images=images if out is not None else None,
+            latents=arrays or out is None,
+            log_volumes=arrays,
+            weights=arrays,
         )
     written = None if out is None else draw.save(out, columns=columns)
     if json:
@@ -123,13 +127,18 @@ def _print(draw: Draw, written: Path | None) -> None:
     header = draw.header
     colour = {Result.OK: "green", Result.LOW_ESS: "yellow", Result.DEGENERATE: "red"}[header.result]
     k = f"{header.top_k} ({header.top_k_reason})" if header.top_k_reason else header.top_k or "not used"
+    rho = f"{header.rho:g}, det_rho {header.det_rho:g}" + (f" ({header.rho_reason})" if header.rho_reason else "")
     low_rank = f"{header.low_rank_share:.2%} of the bank's rows" if header.low_rank_share else ""
     STDOUT.print(
         sheet_of(
             [
                 ("draw", f"{len(draw)} rows of {header.resolved.generator}, seed {header.resolved.seed}"),
                 ("law", header.law),
-                ("rho", f"{header.rho:g} (det_rho {header.det_rho:g})"),
+                (
+                    "rho",
+                    f"{header.rho:g}, det_rho {header.det_rho:g}"
+                    + (f" ({header.rho_reason})" if header.rho_reason else ""),
+                ),
                 ("k", k),
                 ("manifold", header.manifold),
                 ("base", header.base),

@@ -120,8 +120,8 @@ def _read_calls(nodes: list[Field], scope: Scope) -> tuple[Call, ...]:
         match = _ATEN.fullmatch(text)
         if match is None:
             raise UnsupportedOperation(
-                f"{place} is {text[:120]!r}, which is no ATen operation. Write the generator with torch's own layers and "
-                f"export it again.",
+                f"{place} is {text[:120]!r}, which is no ATen operation. Write the generator with torch's own layers "
+                f"and export it again.",
                 metadata={"target": text[:120], "place": place},
             )
         target = match.group(1)
@@ -181,8 +181,8 @@ def _read_output(signature: Field, scope: Scope) -> str:
 
 def _one_latent(place: str) -> RefusedArchive:
     return RefusedArchive(
-        f"{place}: export with one latent input, a floating-point tensor of shape [batch, d] (or [batch, d, 1, 1]), and "
-        f"no other tensor; wrap labels and noise into the module.",
+        f"{place}: export with one latent input, a floating-point tensor of shape [batch, d] (or [batch, d, 1, 1]), "
+        f"and no other tensor; wrap labels and noise into the module.",
         reason="ONE_LATENT_INPUT",
     )
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import torch
@@ -19,48 +17,12 @@ from magnet_service.generator.execution import Plan, Visit, execute, make_plan
 from magnet_service.generator.export import export_module
 from magnet_service.generator.graph import Graph, constants_of, lower
 from magnet_service.generator.head import Head, find_head
-from magnet_service.generator.operations import TABLE, Kind
+from magnet_service.generator.manifold import Manifold
+from magnet_service.generator.precision import Precision
 from magnet_service.generator.program import Program
+from magnet_service.generator.summary import NodeSummary, parameters_of, summarise
 
 __all__ = ["Generator", "Manifold", "NodeSummary", "Precision"]
-
-
-class Manifold(StrEnum):
-    """Which image of the latent space is meant: the outputs, or what feeds the smooth head."""
-
-    OUTPUT = "output"
-    PRE_ACTIVATION = "pre_activation"
-
-
-class Precision(StrEnum):
-    """Arithmetic of forwards and tangents."""
-
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The torch dtype of this precision."""
-        return torch.float32 if self is Precision.FLOAT32 else torch.float64
-
-
-@dataclass(frozen=True)
-class NodeSummary:
-    """One line of the table of a generator's operations.
-
-    Attributes:
-        name: name of the value in the file.
-        operation: entry of the table of operations.
-        kind: affine, piecewise linear, smooth or structural.
-        shape: of one row of the value.
-        units: number of its nonlinearity units; 0 where it is not piecewise linear.
-    """
-
-    name: str
-    operation: str
-    kind: Kind
-    shape: tuple[int, ...]
-    units: int
 
 
 Constants = tuple[Mapping[str, Tensor], ...]
@@ -198,8 +160,11 @@ class Generator:
         Accuracy: rounding of the precision. A row's last bits may depend on the number of rows: call with tiles of one
             size where they must not.
         """
+        shaped = self._shaped(latents)
+        if latents.shape[0] == 0:
+            return shaped.new_zeros(0, *self.output_shape_of(manifold))
         with torch.no_grad():
-            value, _ = execute(self.graph, self._plans[manifold], self._constants, self._shaped(latents), None)
+            value, _ = execute(self.graph, self._plans[manifold], self._constants, shaped, None)
         return value
 
     def push(
@@ -229,24 +194,25 @@ class Generator:
         """
         with torch.no_grad():
             shaped = self._shaped(latents)
+            rows, width = latents.shape[0], self.output_dim_of(manifold)
             if directions is None:
                 moves = torch.eye(self.latent_dim, dtype=shaped.dtype, device=shaped.device).unsqueeze(0)
             else:
                 moves = directions.to(shaped.dtype)
-            if moves.dim() != 3 or moves.shape[2] != self.latent_dim or moves.shape[0] not in (1, latents.shape[0]):
+            if moves.dim() != 3 or moves.shape[2] != self.latent_dim or moves.shape[0] not in (1, rows):
                 raise InvalidInput(
-                    f"directions of shape {list(moves.shape)}: write [1 or {latents.shape[0]}, columns, "
-                    f"{self.latent_dim}].",
+                    f"directions of shape {list(moves.shape)}: write [1 or {rows}, columns, {self.latent_dim}].",
                     field="directions",
                 )
-            rows, columns = latents.shape[0], moves.shape[1]
+            columns = moves.shape[1]
+            if rows == 0:
+                return shaped.new_zeros(0, width), shaped.new_zeros(0, columns, width)
             moves = moves.reshape(moves.shape[0], columns, *self.latent_shape)
-            plan = self._plans[manifold]
-            value, tangents = execute(self.graph, plan, self._constants, shaped, moves)
-            flat = value.flatten(1) if value.dim() > 1 else value.unsqueeze(1)
+            value, tangents = execute(self.graph, self._plans[manifold], self._constants, shaped, moves)
+            flat = value.reshape(rows, width)
             if tangents is None:
-                return flat, flat.new_zeros(()).expand(rows, columns, flat.shape[1])
-            return flat, tangents.reshape(tangents.shape[0], columns, flat.shape[1]).expand(rows, -1, -1)
+                return flat, flat.new_zeros(()).expand(rows, columns, width)
+            return flat, tangents.reshape(tangents.shape[0], columns, width).expand(rows, -1, -1)
 
     def visit(self, latents: Float[Tensor, "rows latent"], visitor: Visit) -> None:
         """Run forward and show a visitor every piecewise linear node with its inputs, in order.
@@ -277,12 +243,7 @@ class Generator:
     @property
     def summary(self) -> tuple[NodeSummary, ...]:
         """One entry a node, in order."""
-        entries = []
-        for node in self.graph.nodes:
-            kind = TABLE[node.operation].kind
-            units = math.prod(node.shape) if kind is Kind.PIECEWISE_LINEAR else 0
-            entries.append(NodeSummary(node.name, node.operation, kind, node.shape, units))
-        return tuple(entries)
+        return summarise(self.graph)
 
     @property
     def units(self) -> int:
@@ -292,12 +253,7 @@ class Generator:
     @property
     def parameters(self) -> int:
         """Numbers in the weights, shared ones once."""
-        tensors = {
-            (tensor.data_ptr(), tuple(tensor.shape)): tensor.numel()
-            for node in self.graph.nodes
-            for tensor in node.tensors.values()
-        }
-        return sum(tensors.values())
+        return parameters_of(self.graph)
 
     @property
     def has_smooth_head(self) -> bool:

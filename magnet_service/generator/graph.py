@@ -143,9 +143,7 @@ class Lowering:
         reference = self.settle(output, last)
         floating = [tensor.dtype for tensor in self.program.constants.values() if tensor.dtype.is_floating_point]
         widest = max(floating, key=lambda dtype: (dtype.itemsize, str(dtype)), default=torch.float32)
-        return Graph(
-            tuple(self.program.latent_shape), needed(self.nodes, reference.index), widest
-        )
+        return Graph(tuple(self.program.latent_shape), needed(self.nodes, reference.index), widest)
 
     def lower_call(self, call: Call) -> None:
         """Bind the outputs of one call."""
@@ -178,7 +176,7 @@ class Lowering:
 
     def note_memory(self, call: Call, operation: Operation) -> None:
         """Keep track of which names share memory; a call in place overwrites all names of its first argument's."""
-        source = call.arguments.get("input" if "dropout" in call.target else "self")
+        source = call.arguments.get("input", call.arguments.get("self"))
         shared = source.name if isinstance(source, Value | Constant) else None
         in_place = call.target.split(".")[1].endswith("_")
         views = operation.kind is Kind.STRUCTURAL and operation.aliases and call.target != "aten.clone.default"

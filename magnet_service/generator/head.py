@@ -34,8 +34,8 @@ def find_head(graph: Graph) -> Head:
         graph: lowered network.
 
     Returns:
-        The value where the head begins, as late as the smooth nodes of the maximal tail allow, and the smooth nodes that
-        no head covers.
+        The value where the head begins, as late as the smooth nodes of the maximal tail allow, and the smooth nodes
+        that no head covers.
 
     Raises:
         Nothing.

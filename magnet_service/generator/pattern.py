@@ -14,14 +14,12 @@ from magnet_service.generator.operations import TABLE, Node
 __all__ = ["activation_pattern"]
 
 
-def activation_pattern(
-    generator: Generator, latents: Float[Tensor, "rows latent"]
-) -> Int[Tensor, "rows units"]:
+def activation_pattern(generator: Generator, latents: Float[Tensor, "rows latent"]) -> Int[Tensor, "rows units"]:
     """The state of every nonlinearity unit at each latent; equal patterns mean one region.
 
     A unit's state is the number of its breakpoints strictly below its pre-activation: 0 or 1 for relu, leaky and
-    absolute units, 0, 1 or 2 for units with two bounds; for a max-pool the place, in the flattened channel, of the entry
-    it takes. At a breakpoint exactly a unit takes the lower state; of equal entries a max-pool takes the first.
+    absolute units, 0, 1 or 2 for units with two bounds; for a max-pool the place, in the flattened channel, of the
+    entry it takes. At a breakpoint exactly a unit takes the lower state; of equal entries a max-pool takes the first.
 
     Arguments:
         generator: network.

@@ -14,7 +14,7 @@ from magnet_service.errors import Cancelled, InvalidInput
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry.tiles import tiles
 
-__all__ = ["ENGINE_VERSION", "Engine", "forward", "stamp"]
+__all__ = ["ENGINE_VERSION", "Engine", "forward", "stamp", "stopped"]
 
 ENGINE_VERSION = "1"
 """Raised whenever a change may alter a single bit of a forward or a volume."""

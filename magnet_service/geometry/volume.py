@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from magnet_service.geometry.spectrum import gram, gram_log_singular_values, log
 from magnet_service.geometry.tangent_space import tangent_basis
 from magnet_service.geometry.tiles import packed_by_place, tiles
 
-__all__ = ["Volumes", "log_volume", "prefix_sums", "volumes"]
+__all__ = ["Volumes", "log_volume", "over_tiles", "prefix_sums", "volumes", "with_gram"]
 
 GRAM_BYTES = 16 << 20
 """Bytes of Gram matrices that wait on the device for their eigenvalues."""
@@ -135,19 +135,39 @@ def volumes(
     return Volumes(padded, measured.rank.clone(), measured.recomputed.clone(), measured.finite.clone())
 
 
-def pushed(
+def over_tiles(
+    measure: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
     generator: Generator,
-    rows: Iterator[Tensor],
+    rows: Iterable[Tensor],
     manifold: Manifold,
     tangent_space: bool,
     should_stop: Callable[[], bool] | None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Whether the values are finite, and the tangents, of tile after tile; nothing leaves the device."""
-    for tile in rows:
-        stopped(should_stop)
+) -> list[tuple[Tensor, ...]]:
+    """What `measure` makes of each tile's (whether its values are finite, tangents); nothing leaves the device."""
+
+    def measured(tile: Tensor) -> tuple[Tensor, ...]:
+        # A function of its own, so that a tile's tangents are gone before the next tile's are made.
         directions = tangent_basis(tile) if tangent_space else None
         values, tangents = push_columns(generator, tile, directions, manifold)
-        yield values.flatten(1).isfinite().all(1), tangents
+        return measure(values.flatten(1).isfinite().all(1), tangents)
+
+    found = []
+    for tile in rows:
+        stopped(should_stop)
+        found.append(measured(tile))
+    return found
+
+
+def with_gram(finite: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+    """What the first pass keeps of a tile: whether its values are finite, and its Gram matrices."""
+    return finite, gram(tangents)
+
+
+def with_decomposition(finite: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the second pass keeps of a tile: log singular values, rank, and whether values and Jacobian are finite."""
+    logs, rank, jacobian_finite = log_singular_values(tangents)
+    both = finite & jacobian_finite
+    return torch.where(both[:, None], logs, -torch.inf), torch.where(both, rank, 0), both
 
 
 def _by_gram(
@@ -164,11 +184,9 @@ def _by_gram(
     block_tiles = max(1, GRAM_BYTES // (engine.tile_rows * least * least * 8))
     logs, stands = [], []
     for block in torch.split(rows, block_tiles * engine.tile_rows):
-        in_tiles = tiles(block, engine.tile_rows)
-        found_tiles = pushed(generator, in_tiles, manifold, tangent_space, should_stop)
-        measured = [(finite, gram(tangents)) for finite, tangents in found_tiles]
+        block_of_tiles = tiles(block, engine.tile_rows)
         # Eigenvalues come after the loop: their solvers read a status back from the device.
-        for finite, grams in measured:
+        for finite, grams in over_tiles(with_gram, generator, block_of_tiles, manifold, tangent_space, should_stop):
             found = gram_log_singular_values(grams)
             logs.append(found)
             stands.append(trusted(found, (outputs, columns), rows.dtype, finite))
@@ -187,13 +205,8 @@ def _by_decomposition(
 ) -> dict[str, Tensor]:
     """Second pass over chosen rows, in float64: the fields of Volumes by name, for the flattened `packed`."""
     gathered = (rows[places.to(rows.device)].double() for places in packed)
-    logs, ranks, finites = [], [], []
-    for outputs_finite, tangents in pushed(generator, gathered, manifold, tangent_space, should_stop):
-        log_sigma, rank, jacobian_finite = log_singular_values(tangents)
-        finite = outputs_finite & jacobian_finite
-        logs.append(torch.where(finite[:, None], log_sigma, -torch.inf))
-        ranks.append(torch.where(finite, rank, 0))
-        finites.append(finite)
+    measured = over_tiles(with_decomposition, generator, gathered, manifold, tangent_space, should_stop)
+    logs, ranks, finites = zip(*measured, strict=True)
     return {
         "log_singular_values": torch.cat(logs).cpu(),
         "rank": torch.cat(ranks).cpu(),

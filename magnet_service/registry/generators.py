@@ -96,7 +96,7 @@ class GeneratorShelf:
         match = _REFERENCE.fullmatch(reference)
         if match is None:
             raise InvalidInput(
-                f"generator is {reference[:80]!r}; write `name` or `name@version`: a-z, 0-9, '-' and '_', then a number.",
+                f"generator is {reference[:80]!r}; write `name` or `name@version`, the name of a-z, 0-9, - and _.",
                 field="generator",
             )
         name = match.group(1)

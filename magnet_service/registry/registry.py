@@ -81,8 +81,8 @@ class Registry:
         """
         if request.count > self.max_count:
             raise InvalidInput(
-                f"count is {request.count:,}; write 1 to {self.max_count:,} (the server's max_count), and the rest with "
-                "offset.",
+                f"count is {request.count:,}; write 1 to {self.max_count:,} (the server's max_count), and ask "
+                "for the rest with offset.",
                 field="count",
                 metadata={"max_count": str(self.max_count)},
             )

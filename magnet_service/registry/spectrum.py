@@ -23,8 +23,8 @@ class RankStatistics:
     Attributes:
         latents: how many were measured.
         rank_min, rank_median, rank_max: of the ranks found.
-        log_volume_sd: standard deviation of log v_k for k = 1.. in nats, over the latents with rank >= k; NaN below two.
-        log_singular_value_mean: mean of log sigma_i for i = 1.. in nats, over the latents with rank >= i; NaN for none.
+        log_volume_sd: standard deviation of log v_k for k = 1.. in nats, of latents with rank >= k; NaN below two.
+        log_singular_value_mean: mean of log sigma_i for i = 1.. in nats, of latents with rank >= i; NaN for none.
     """
 
     latents: int

@@ -47,8 +47,8 @@ class Backend:
         most = (self.max_message_bytes - _FRAME_BYTES) // row_bytes
         if rows > most:
             raise InvalidInput(
-                f"{rows:,} rows of {row_bytes:,} bytes do not fit in one message of {self.max_message_bytes:,} bytes: ask "
-                f"for at most {most:,} rows at once, for less in each row (outputs), or stream them.",
+                f"{rows:,} rows of {row_bytes:,} bytes do not fit in one message of {self.max_message_bytes:,} bytes: "
+                f"ask for at most {most:,} rows at once, for less in each row (outputs), or stream them.",
                 field=field,
                 reason="MESSAGE_TOO_LARGE",
                 metadata={"rows": str(most)},

@@ -111,9 +111,7 @@ class OperationBoard:
         log: where the end of each build is noted.
     """
 
-    def __init__(
-        self, worker: Worker, registry: Registry, log: structlog.typing.FilteringBoundLogger
-    ) -> None:
+    def __init__(self, worker: Worker, registry: Registry, log: structlog.typing.FilteringBoundLogger) -> None:
         self._worker = worker
         self._registry = registry
         self._log = log
@@ -137,8 +135,8 @@ class OperationBoard:
                 if operation.rows_total == max(build.rows, build.bank.revision):
                     return operation
                 raise Refused(
-                    f"Bank {build.bank.id} is being built to {operation.rows_total:,} rows by {operation.name}: wait for "
-                    "it or cancel it first.",
+                    f"Bank {build.bank.id} is being built to {operation.rows_total:,} rows by {operation.name}: wait "
+                    "for it, or cancel it first.",
                     field="rows",
                     reason="BUSY",
                     metadata={"operation": operation.name},
@@ -177,7 +175,7 @@ class OperationBoard:
         if size < 0:
             raise InvalidInput(f"page_size is {size}; write 0 or more.", field="page_size")
         if token and not (token.isascii() and token.isdigit()):
-            raise InvalidInput(f"page_token is {token[:40]!r}; write the one that the page before gave.", field="page_token")
+            raise InvalidInput("Write the page_token that the page before gave.", field="page_token")
         everything = list(reversed(self._operations.values()))
         start = int(token or 0)
         stop = start + size if size else len(everything)
@@ -209,7 +207,8 @@ class OperationBoard:
 
     def _ended(self, operation: BuildOperation, task: asyncio.Task[Bank]) -> None:
         del self._tasks[operation.name]
-        error = Cancelled("The build was cancelled; its complete shards stay.") if task.cancelled() else task.exception()
+        cancelled = Cancelled("The build was cancelled; its complete shards stay.")
+        error = cancelled if task.cancelled() else task.exception()
         if error is None:
             operation.end(bank=task.result())
             self._log.info("build done", operation=operation.name, bank=operation.bank_id, rows=operation.rows_done)

@@ -29,7 +29,7 @@ class InvalidRequest(InvalidInput):
     """A request that breaks rules of its proto.
 
     Arguments:
-        violations: pairs of a snake_case field path, as `truncation.psi` or `rhos[1]`, and what to write there; not empty.
+        violations: pairs of a snake_case field path, as `truncation.psi` or `rhos[1]`, and what to write; not empty.
     """
 
     def __init__(self, violations: tuple[tuple[str, str], ...]) -> None:

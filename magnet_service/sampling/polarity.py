@@ -107,7 +107,7 @@ class Weights:
         for k in range(self.rows.columns, 0, -1):
             share = self.low_rank_share(k)
             if share <= LOW_RANK_LIMIT and (ess := effective_sample_size(self.log_weights(rho, k))) >= need:
-                at = f"rank >= {k} on {1.0 - share:.1%} of the rows, ESS {ess:.0f} (at least {need:.0f} needed) at rho {rho:g}"
+                at = f"at rho {rho:g} ESS {ess:.0f} >= {need:.0f}, rank >= {k} on {1.0 - share:.1%} of the rows"
                 return TopK(k, True, f"the largest k that the bank supports: {at}")
         return TopK(1, False, f"no k has rank on 99 % of the rows and ESS >= {need:.0f} at rho {rho:g}: 1 is the least")
 

@@ -59,7 +59,9 @@ def one(
     **arguments: Argument,
 ) -> Example:
     """A single call that reads the latent as its first argument."""
-    named = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in (constants or {}).items()}
+    named = {
+        name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in (constants or {}).items()
+    }
     given: dict[str, Argument] = {first: Z} if first else {}
     return Example(target, shape, ((target, {**given, **arguments}, outputs),), named, positive)
 
@@ -74,7 +76,14 @@ def convolutions() -> list[Example]:
         step = (2, 1, 1)[:dims]
         plain = {"w": draw(4, 1, *kernel), "b": draw(4)}
         turned = {"w": draw(2, 3, *kernel), "b": draw(6)}
-        shared: dict[str, Argument] = {"weight": W, "bias": B, "stride": step, "padding": ones, "dilation": ones, "groups": 2}
+        shared: dict[str, Argument] = {
+            "weight": W,
+            "bias": B,
+            "stride": step,
+            "padding": ones,
+            "dilation": ones,
+            "groups": 2,
+        }
         found += [
             one(f"conv{dims}d.default", shape, plain, first="input", **shared),
             one(f"conv{dims}d.padding", shape, {"w": draw(4, 2, *kernel)}, first="input", weight=W, padding="same"),
@@ -88,8 +97,14 @@ def convolutions() -> list[Example]:
             ),
         ]
     full: dict[str, Argument] = {
-        "weight": W, "bias": B, "stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "transposed": True,
-        "output_padding": (1, 0), "groups": 2,
+        "weight": W,
+        "bias": B,
+        "stride": (2, 1),
+        "padding": (1, 0),
+        "dilation": (1, 2),
+        "transposed": True,
+        "output_padding": (1, 0),
+        "groups": 2,
     }
     constants = {"w": draw(2, 3, 3, 2), "b": draw(6)}
     flags: dict[str, Argument] = {"benchmark": False, "deterministic": False, "cudnn_enabled": True, "allow_tf32": True}
@@ -101,17 +116,21 @@ def convolutions() -> list[Example]:
 def normalizations() -> list[Example]:
     constants = {"w": draw(2), "b": draw(2, seed=1), "m": draw(2, seed=2), "v": draw(2, seed=3).abs() + 0.2}
     shared: dict[str, Argument] = {
-        "weight": W, "bias": B, "running_mean": Constant("m"), "running_var": Constant("v"), "eps": 0.3,
+        "weight": W,
+        "bias": B,
+        "running_mean": Constant("m"),
+        "running_var": Constant("v"),
+        "eps": 0.3,
     }
     plain: dict[str, Argument] = {"momentum": 0.1, "cudnn_enabled": True}
     three = ("out", "saved_mean", "saved_scale")
     return [
         one("batch_norm.default", MAP, constants, first="input", training=False, **shared, **plain),
         one("instance_norm.default", MAP, constants, first="input", use_input_stats=False, **shared, **plain),
+        one("native_batch_norm.default", MAP, constants, three, first="input", training=False, momentum=0.1, **shared),
         one(
-            "native_batch_norm.default", MAP, constants, three, first="input", training=False, momentum=0.1, **shared
+            "_native_batch_norm_legit_no_training.default", MAP, constants, three, first="input", momentum=0.1, **shared
         ),
-        one("_native_batch_norm_legit_no_training.default", MAP, constants, three, first="input", momentum=0.1, **shared),
     ]
 
 
@@ -149,7 +168,7 @@ def pooling() -> list[Example]:
         found += [
             one(f"avg_pool{dims}d.default", shape, **shared, ceil_mode=True, count_include_pad=False),
             one(f"max_pool{dims}d.default", shape, **shared, dilation=(1,) * dims, ceil_mode=True),
-            one(f"max_pool{dims}d_with_indices.default", shape, outputs=("out", "places"), **shared),
+            one(f"max_pool{dims}d_with_indices.default", shape, None, ("out", "places"), **shared),
         ]
     return [
         *found,
@@ -223,8 +242,9 @@ def shaping() -> list[Example]:
     found += [one(f"{name}.default", wide) for name in copies]
     found += [
         one(f"{name}.default", wide, first="input", p=0.4, train=False)
-        for name in ("dropout", "dropout_", "feature_dropout", "alpha_dropout")
+        for name in ("dropout", "feature_dropout", "alpha_dropout")
     ]
+    found.append(one("dropout_.default", wide, p=0.4, train=False))
     return [*found, one("native_dropout.default", wide, None, ("out", "mask"), first="input", p=0.4, train=False)]
 
 
@@ -247,7 +267,12 @@ def selection() -> list[Example]:
         one("select.int", MAP, dim=2, index=-2),
         one("unbind.int", MAP, None, ("a", "out"), dim=1),
         one("flip.default", MAP, dims=(1, -1)),
-        one("index.Tensor", MAP, {"i": index, "j": torch.tensor([2, 5])}, indices=(None, None, Constant("i"), Constant("j"))),
+        one(
+            "index.Tensor",
+            MAP,
+            {"i": index, "j": torch.tensor([2, 5])},
+            indices=(None, None, Constant("i"), Constant("j")),
+        ),
         one("index_select.default", MAP, {"i": torch.tensor([3, 0, 3])}, dim=2, index=Constant("i")),
     ]
 
@@ -301,15 +326,26 @@ def dense() -> list[Example]:
     for name, extra in (("full", {"fill_value": 0.7}), ("zeros", {}), ("ones", {})):
         fill = (f"{name}.default", {"size": (ROWS, 6), **extra}, ("filled",))
         fills.append(
-            Example(f"{name}.default", VECTOR, (fill, ("cat.default", {"tensors": (Z, Value("filled")), "dim": 1}, ("out",))))
+            Example(
+                f"{name}.default",
+                VECTOR,
+                (fill, ("cat.default", {"tensors": (Z, Value("filled")), "dim": 1}, ("out",))),
+            )
         )
     return [
         one("linear.default", (3, 6), {"w": draw(4, 6), "b": draw(4)}, first="input", weight=W, bias=B),
-        one("addmm.default", VECTOR, {"w": draw(6, 4), "b": draw(4)}, first="mat1", self=B, mat2=W, alpha=0.5, beta=2.0),
+        one(
+            "addmm.default", VECTOR, {"w": draw(6, 4), "b": draw(4)}, first="mat1", self=B, mat2=W, alpha=0.5, beta=2.0
+        ),
         one("mm.default", VECTOR, {"w": draw(6, 4)}, mat2=W),
         one("mv.default", VECTOR, {"w": draw(6)}, vec=W),
         one("matmul.default", (3, 6), {"w": draw(2, 3)}, first="other", self=W),
-        Example("bmm.default", (2, 3), (batched, ("bmm.default", {"self": Value("matrix"), "mat2": Z}, ("out",))), {"w": draw(4, 2)}),
+        Example(
+            "bmm.default",
+            (2, 3),
+            (batched, ("bmm.default", {"self": Value("matrix"), "mat2": Z}, ("out",))),
+            {"w": draw(4, 2)},
+        ),
         *fills,
     ]
 
@@ -317,7 +353,16 @@ def dense() -> list[Example]:
 EXAMPLES: tuple[Example, ...] = tuple(
     example
     for family in (
-        dense, convolutions, normalizations, piecewise, pooling, resampling, shaping, selection, arithmetic, smooth,
+        dense,
+        convolutions,
+        normalizations,
+        piecewise,
+        pooling,
+        resampling,
+        shaping,
+        selection,
+        arithmetic,
+        smooth,
     )
     for example in family()
 )
@@ -353,10 +398,8 @@ def oracle(example: Example, latents: Tensor) -> Tensor:
         keywords = {key: resolve(value) for key, value in arguments.items()}
         if name in ("full", "zeros", "ones"):
             keywords["dtype"] = torch.float64
-        if name == "detach" or name == "detach_":  # the value itself, which autograd must see through
-            result = keywords["self"]
-        else:
-            result = function(**keywords)
+        # autograd must see through a detached value, which is the value itself
+        result = keywords["self"] if name in ("detach", "detach_") else function(**keywords)
         results = result if isinstance(result, tuple | list) else (result,)
         values.update(zip(outputs, results, strict=True))
     return values[example.output]

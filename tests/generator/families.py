@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ class Family:
         latent_shape: of one latent as the module takes it.
         smooth_head: whether it ends in smooth elementwise operations.
         piecewise_affine: whether everything before the head is piecewise affine.
+        decomposes: whether the form of it that `run_decompositions` makes is supported too.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Family:
     latent_shape: tuple[int, ...] | None = None
     smooth_head: bool = False
     piecewise_affine: bool = True
+    decomposes: bool = True
 
     def build(self, seed: int = 0) -> nn.Module:
         """The module in float64 and evaluation mode, weights and statistics drawn from the seed alone."""
@@ -75,13 +79,17 @@ class Formula(nn.Module):
         return self.formula(self.layers, latents)
 
 
-def formula(function: Callable[[nn.ModuleList, Tensor], Tensor], *make: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+def formula(
+    function: Callable[[nn.ModuleList, Tensor], Tensor], *make: Callable[[], nn.Module]
+) -> Callable[[], nn.Module]:
     return lambda: Formula(function, *(layer() for layer in make))
 
 
-def dense(*widths: int, unit: Callable[[], nn.Module] = nn.ReLU, head: Callable[[], nn.Module] | None = None) -> nn.Module:
+def dense(
+    *widths: int, unit: Callable[[], nn.Module] = nn.ReLU, head: Callable[[], nn.Module] | None = None
+) -> nn.Module:
     layers: list[nn.Module] = []
-    for first, second in zip(widths[:-1], widths[1:], strict=True):
+    for first, second in pairwise(widths):
         layers += [nn.Linear(first, second), unit()]
     return nn.Sequential(*layers[:-1], *([head()] if head else []))
 
@@ -156,7 +164,9 @@ def joined(layers: nn.ModuleList, z: Tensor) -> Tensor:
     left, middle, right = torch.split(z, [1, 3, 2], dim=1)
     hidden = torch.cat([functional.relu(layers[0](middle)), right, z[:, ::2], z[:, 0].unsqueeze(1)], 1)
     hidden = torch.stack([hidden, hidden.flip(1)], 1)[:, :, [0, 2, 1, 5]]
-    return torch.cat([hidden.flatten(1), left * 2 - 1, 1 - left, left / 3, torch.zeros(z.shape[0], 2, dtype=z.dtype)], 1)
+    return torch.cat(
+        [hidden.flatten(1), left * 2 - 1, 1 - left, left / 3, torch.zeros(z.shape[0], 2, dtype=z.dtype)], 1
+    )
 
 
 def products(layers: nn.ModuleList, z: Tensor) -> Tensor:
@@ -197,7 +207,14 @@ FAMILIES: tuple[Family, ...] = (
     Family("abs", formula(lambda m, z: m[1](m[0](z).abs()), lambda: nn.Linear(6, 12), lambda: nn.Linear(12, 8))),
     Family("hardtanh", lambda: dense(6, 16, 20, 9, unit=lambda: nn.Hardtanh(-0.5, 0.7))),
     Family("relu6", lambda: dense(6, 16, 20, 9, unit=nn.ReLU6)),
-    Family("clamp", formula(lambda m, z: m[1](m[0](z).clamp(min=-0.3).clamp_max(0.8)), lambda: nn.Linear(6, 12), lambda: nn.Linear(12, 8))),
+    Family(
+        "clamp",
+        formula(
+            lambda m, z: m[1](m[0](z).clamp(min=-0.3).clamp_max(0.8)),
+            lambda: nn.Linear(6, 12),
+            lambda: nn.Linear(12, 8),
+        ),
+    ),
     Family(
         "batch_norm",
         lambda: nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 9)),
@@ -262,24 +279,39 @@ FAMILIES: tuple[Family, ...] = (
             nn.Unflatten(1, (4, 5, 5)),
             nn.ReLU(),
             nn.Conv2d(4, 8, (3, 2), stride=(1, 2), padding=(1, 0), dilation=(2, 1), groups=2),
-            nn.InstanceNorm2d(8, affine=True, track_running_stats=True),
             nn.ReLU(),
             nn.ConvTranspose2d(8, 6, 3, stride=2, padding=1, output_padding=1, groups=2, dilation=2),
             nn.Flatten(),
         ),
+    ),
+    Family(
+        "instance_norm",
+        lambda: nn.Sequential(
+            nn.Linear(6, 2 * 3 * 3),
+            nn.Unflatten(1, (2, 3, 3)),
+            nn.InstanceNorm2d(2, affine=True, track_running_stats=True),
+            nn.ReLU(),
+            nn.Conv2d(2, 3, 2),
+        ),
+        decomposes=False,  # it folds the batch into the channels there
     ),
     Family("pixel_norm", formula(pixel_norm, lambda: nn.Linear(6, 9)), piecewise_affine=False),
     Family(
         "smooth_inside",
         formula(bent, lambda: nn.Linear(6, 6), lambda: nn.Linear(6, 2)),
         piecewise_affine=False,
+        decomposes=False,  # softplus becomes a choice between two values there
     ),
     Family(
         "silu_then_tanh", lambda: dense(6, 12, 10, unit=nn.SiLU, head=nn.Tanh), smooth_head=True, piecewise_affine=False
     ),
     Family(
         "scaled_head",
-        formula(lambda m, z: (torch.tanh(m[1](functional.relu(m[0](z)))) + 1) / 2 * 255, lambda: nn.Linear(6, 9), lambda: nn.Linear(9, 8)),
+        formula(
+            lambda m, z: (torch.tanh(m[1](functional.relu(m[0](z)))) + 1) / 2 * 255,
+            lambda: nn.Linear(6, 9),
+            lambda: nn.Linear(9, 8),
+        ),
         smooth_head=True,
     ),
 )
@@ -290,6 +322,7 @@ def by_name(name: str) -> Family:
     return {family.name: family for family in FAMILIES}[name]
 
 
+@cache
 def generator_of(family: Family, seed: int = 0) -> Generator:
     """The family's module of that seed as a float32 generator on the CPU."""
     return Generator.from_module(family.build(seed), family.latent_dim, family.latent_shape)

@@ -1,4 +1,4 @@
-"""The reference interpreter: closed over a written list of operators, faithful to dtype, changes nothing it is given."""
+"""The reference interpreter: a closed list of operators, faithful to dtype, and nothing given to it changes."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ def test_versions(tmp_path: Path, source: Path) -> None:
     first, second = source / "0" / "g.pt2", source / "1" / "g.pt2"
     add_generator(tmp_path, "g", first, prior="normal(scale=2)")
     before = _tree(tmp_path)
-    with pytest.raises(DuplicateResource, match="taken.*new version") as taken:
+    with pytest.raises(DuplicateResource, match=r"taken.*new version") as taken:
         add_generator(tmp_path, "g", second)
     assert taken.value.field == "name"
     for conflict in ({"prior": "normal"}, {"output_range": (0.0, 1.0)}, {"labels": ("a",)}, {"layout": "CHW"}):
@@ -160,8 +161,6 @@ def _unsupported(folder: Path) -> Path:
 
 
 def _wrong_probe(folder: Path) -> Path:
-    import numpy as np
-
     export_module(crafted.small(), 6, folder / "g.pt2")
     arrays = dict(np.load(folder / "probe.npz"))
     arrays["outputs"] = arrays["outputs"] + 0.01
@@ -224,9 +223,10 @@ def test_a_full_or_locked_device_leaves_no_trace(
 def test_a_name_taken_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "r" / "g").mkdir(parents=True)
     (tmp_path / "r" / "g" / "kept").write_text("x")
-    with pytest.raises(DuplicateResource, match="meanwhile"), staging.staging(tmp_path / "r") as stage:
+    with staging.staging(tmp_path / "r") as stage:
         (stage / "file").write_text("y")
-        staging.publish(stage, tmp_path / "r" / "g")
+        with pytest.raises(DuplicateResource, match="meanwhile"):
+            staging.publish(stage, tmp_path / "r" / "g")
     assert set(_tree(tmp_path / "r")) == {"g", "g/kept"}
 
 

@@ -63,7 +63,9 @@ def check(generator: Generator, module: nn.Module, latents: Tensor, manifold: Ma
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_on_its_outputs(family: Family, precision: Precision) -> None:
     module = Shaped(family, family.build())
-    flips = check(generator_of(family), module, family.latents(ROWS), Manifold.OUTPUT, precision)
+    # A saturated softmax loses digits to p - p^2 in autograd and here alike; short latents keep it from saturating.
+    latents = family.latents(ROWS) * (1.0 if family.piecewise_affine else 0.3)
+    flips = check(generator_of(family), module, latents, Manifold.OUTPUT, precision)
     assert flips <= (1 if precision is Precision.FLOAT32 else 0)
 
 

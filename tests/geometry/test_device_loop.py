@@ -14,9 +14,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from magnet_service.generator import Generator, Manifold, Precision
-from magnet_service.geometry.spectrum import gram
 from magnet_service.geometry.tiles import tiles
-from magnet_service.geometry.volume import pushed
+from magnet_service.geometry.volume import over_tiles, with_gram
 from tests.geometry.oracles import dense, random_latents
 
 READS_BACK = {
@@ -54,8 +53,7 @@ class Watch(TorchDispatchMode):
 
 def loop(generator: Generator, latents: torch.Tensor, tangent_space: bool) -> None:
     with torch.inference_mode():
-        for _, tangents in pushed(generator, tiles(latents, 16), Manifold.OUTPUT, tangent_space, None):
-            gram(tangents)
+        over_tiles(with_gram, generator, tiles(latents, 16), Manifold.OUTPUT, tangent_space, None)
 
 
 @pytest.mark.parametrize("tangent_space", [False, True])

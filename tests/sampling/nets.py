@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ def layers(widths: Sequence[int], seed: int) -> Layers:
     """Random weights that float32 holds exactly; hyperplanes of the first layer spread over the unit cube."""
     source = np.random.RandomState(seed)
     made: Layers = []
-    for index, (fan, width) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for index, (fan, width) in enumerate(pairwise(widths)):
         first, last = index == 0, index == len(widths) - 2
         weight = source.normal(size=(width, fan)) * (1.0 if first else np.sqrt((1.0 if last else 2.0) / fan))
         bias = source.uniform(-1.0, 1.0, size=width) * np.linalg.norm(weight, axis=1) if first else None

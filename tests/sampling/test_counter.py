@@ -49,7 +49,7 @@ def test_streams_and_seeds_are_unrelated() -> None:
 
 def test_numbers_are_uniform_and_inside_the_open_interval() -> None:
     page = uniforms(3, Stream.RESAMPLE, 0, 50_000, 3)
-    assert 0.0 < page.min()
+    assert page.min() > 0.0
     assert page.max() < 1.0
     assert (2**52 - 1 + 0.5) / 2**52 < 1.0
     assert stats.kstest(page.reshape(-1), "uniform").pvalue > 0.001

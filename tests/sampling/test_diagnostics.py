@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from magnet_service.sampling import Result, Stream, diagnose, effective_sample_size, judge, needed_ess, pareto_khat, uniforms
+from magnet_service.sampling import (
+    Result,
+    Stream,
+    diagnose,
+    effective_sample_size,
+    judge,
+    needed_ess,
+    pareto_khat,
+    uniforms,
+)
 
 
 def uniform(count: int, seed: int = 0) -> np.ndarray:

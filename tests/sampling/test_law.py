@@ -7,7 +7,17 @@ import pytest
 from scipy import integrate, special, stats
 
 from magnet_service.errors import InvalidInput
-from magnet_service.sampling import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal, from_text, parse_law
+from magnet_service.sampling import (
+    Ball,
+    Box,
+    Law,
+    Normal,
+    NormBoundedNormal,
+    Sphere,
+    TruncatedNormal,
+    from_text,
+    parse_law,
+)
 
 LAWS: tuple[Law, ...] = (
     Normal(5),
@@ -173,8 +183,19 @@ def test_short_texts(text: str, law: Law) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "gauss", "normal(", "ball", "ball(radius=x)", "ball(size=1)", "uniform(low=0)", "ball(radius=1,radius=2)",
-     "ball(dim=5,radius=1)", "ball(radius=-1)", "__import__('os')"],
+    [
+        "",
+        "gauss",
+        "normal(",
+        "ball",
+        "ball(radius=x)",
+        "ball(size=1)",
+        "uniform(low=0)",
+        "ball(radius=1,radius=2)",
+        "ball(dim=5,radius=1)",
+        "ball(radius=-1)",
+        "__import__('os')",
+    ],
 )
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -84,7 +82,9 @@ def test_latents_are_uniform_inside_their_tiles(rho: float, bank: Bank, tiles: l
     for axis in (0, 1):
         normal = -np.eye(2)[axis]
         below = [
-            polygon_area(part) / tiles[home].area if len(part := clip(tiles[home].corners, normal, z[axis])) > 2 else 0.0
+            polygon_area(part) / tiles[home].area
+            if len(part := clip(tiles[home].corners, normal, z[axis])) > 2
+            else 0.0
             for home, z in zip(homes, latents, strict=True)
         ]
         assert stats.kstest(below, "uniform").pvalue > EACH / 2

@@ -27,6 +27,7 @@ from magnet_client.errors import (
 from magnet_client.resolved import Resolved
 from magnet_client.results import (
     BankInfo,
+    BankList,
     BankRows,
     Generated,
     GeneratorInfo,
@@ -43,6 +44,7 @@ __all__ = [
     "AsyncClient",
     "AsyncDrawStream",
     "BankInfo",
+    "BankList",
     "BankRows",
     "Cancelled",
     "Client",

@@ -70,6 +70,8 @@ class DrawHeader:
     """The verdict in words and what to do."""
     law: str
     """What the law of this draw may be called."""
+    rho_reason: str
+    """Why this rho; empty where the request gave it."""
     top_k_reason: str
     """Why this k."""
     bank_reason: str

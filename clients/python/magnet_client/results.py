@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from magnet_client.words import ManifoldWord, PrecisionWord
 
 __all__ = [
     "BankInfo",
+    "BankList",
     "BankRows",
     "Generated",
     "GeneratorInfo",
@@ -43,6 +46,8 @@ class GeneratorSummary:
     digest: str
     """SHA-256 of the graph and its weights."""
     description: str
+    problem: str
+    """Why it cannot be used; then only its name is known. Empty for all that can."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,6 +175,28 @@ class BankInfo:
 
     def __len__(self) -> int:
         return self.revision
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BankList(Sequence[BankInfo]):
+    """The banks of a server, in order; a sequence."""
+
+    banks: tuple[BankInfo, ...]
+    """Ordered by generator, law and id."""
+    unreadable: tuple[str, ...]
+    """Banks whose files are not what they were, each with what is wrong."""
+
+    @overload
+    def __getitem__(self, index: int) -> BankInfo: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[BankInfo, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> BankInfo | tuple[BankInfo, ...]:
+        return self.banks[index]
+
+    def __len__(self) -> int:
+        return len(self.banks)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

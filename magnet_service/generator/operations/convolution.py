@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation
+from magnet_service.generator.operations.operation import Attribute, Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.operations.tangents import through_linear
 
@@ -48,7 +48,7 @@ def lower_convolution(call: CallReader) -> Lowered:
     channels = weight.shape[0] if transposed else weight.shape[1] * groups
     if value.shape[0] != channels:
         call.refuse(f"the weight takes {channels} channels, and the value has {value.shape[0]}")
-    attributes = {
+    attributes: dict[str, Attribute] = {
         "stride": stride,
         "padding": padding,
         "dilation": dilation,

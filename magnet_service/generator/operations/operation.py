@@ -187,7 +187,7 @@ class Operation:
         tangent: (node, inputs, output, tangents, constants, reuse) -> tangents of the value; `reuse` says that the
             incoming tangents belong to nobody else any more and may be written over.
         states: (node, inputs) -> integer states [rows, *shape of the value], for piecewise linear kinds; at a
-            breakpoint exactly, a unit takes the lower state, and among equal entries of a pooling window the first wins.
+            breakpoint exactly, a unit takes the lower state; among equal entries of a pooling window the first wins.
         prepare: (tensors in float64) -> constants in float64 that forward and tangent read; the tensors themselves
             where None. Results are rounded to the working precision once.
         elementwise: each output element depends on the input element at its own place only.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation
+from magnet_service.generator.operations.operation import Attribute, Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.operations.tangents import through_linear
 
@@ -28,7 +28,7 @@ def lower_average_pool(call: CallReader) -> Lowered:
     """aten.avg_pool1d, 2d and 3d."""
     dims = pool_dims(call)
     kernel = call.spatial("kernel_size", dims, ())
-    attributes = {
+    attributes: dict[str, Attribute] = {
         "kernel": kernel,
         "stride": call.spatial("stride", dims, kernel),
         "padding": call.spatial("padding", dims, (0,) * dims),
@@ -59,13 +59,15 @@ def lower_adaptive_average_pool(call: CallReader) -> Lowered:
 def adaptive_average_pool(node: Node, value: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
     """Mean over as many windows as wanted."""
     size = list(node.integers("size"))
-    return functional.adaptive_avg_pool1d(value, size) if len(size) == 1 else functional.adaptive_avg_pool2d(value, size)
+    return (
+        functional.adaptive_avg_pool1d(value, size) if len(size) == 1 else functional.adaptive_avg_pool2d(value, size)
+    )
 
 
 def lower_reduce(call: CallReader) -> Lowered:
     """aten.mean.dim and aten.sum.dim_IntList over dimensions of a row."""
     value = call.value("self")
-    attributes = {
+    attributes: dict[str, Attribute] = {
         "dims": call.dimensions(len(value.shape) + 1),
         "keep": call.flag("keepdim"),
         "mean": "mean" in call.call.target,
@@ -85,7 +87,7 @@ def lower_max_pool(call: CallReader) -> Lowered:
     """aten.max_pool1d, 2d and 3d, with indices or without; of its values the first, the maxima, is used."""
     dims = pool_dims(call)
     kernel = call.spatial("kernel_size", dims, ())
-    attributes = {
+    attributes: dict[str, Attribute] = {
         "kernel": kernel,
         "stride": call.spatial("stride", dims, kernel),
         "padding": call.spatial("padding", dims, (0,) * dims),
@@ -132,7 +134,8 @@ def max_pool_tangent(
     places = max_pool(node, inputs[0])[1].flatten(2).unsqueeze(1)
     rows, columns = places.shape[0], given.shape[1]
     flat = given.flatten(3).expand(rows, -1, -1, -1)
-    return flat.gather(3, places.expand(-1, columns, -1, -1)).unflatten(3, node.shape[1:])
+    taken = flat.gather(3, places.expand(-1, columns, -1, -1))
+    return taken.reshape(rows, columns, *node.shape)
 
 
 AVERAGE_POOL = Operation(

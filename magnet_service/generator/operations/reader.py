@@ -49,8 +49,8 @@ class CallReader:
             bound = self.bindings[argument.name]
             if isinstance(bound, Overwritten):
                 self.refuse(
-                    f"it reads {argument.name!r}, which {bound.place} has written over through a view of it; write that "
-                    f"layer without inplace=True"
+                    f"it reads {argument.name!r}, which {bound.place} has written over through a view of it; write "
+                    f"that layer without inplace=True"
                 )
             return bound
         self.refuse(f"a tensor is expected where {argument!r} stands")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation
+from magnet_service.generator.operations.operation import Attribute, Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.operations.tangents import through_linear
 
@@ -50,7 +50,12 @@ def lower_upsample(call: CallReader) -> Lowered:
     else:
         size = call.spatial("output_size", dims, ())
         scales = tuple(call.optional_number(name) for name in SCALES[dims])
-    attributes = {"method": method, "size": size, "scales": scales, "align": call.flag("align_corners")}
+    attributes: dict[str, Attribute] = {
+        "method": method,
+        "size": size,
+        "scales": scales,
+        "align": call.flag("align_corners"),
+    }
     return Draft(inputs=(value,), attributes=attributes)
 
 

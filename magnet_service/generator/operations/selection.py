@@ -54,9 +54,7 @@ def concatenate_tangent(
 
 def slice_draft(value: Reference | Spread, dim: int, start: int, end: int, step: int = 1) -> Draft:
     """Draft of `value[start:end:step]` in one dimension of a row."""
-    return Draft(
-        inputs=(value,), attributes={"dim": dim, "start": start, "end": end, "step": step}, operation="slice"
-    )
+    return Draft(inputs=(value,), attributes={"dim": dim, "start": start, "end": end, "step": step}, operation="slice")
 
 
 def lower_slice(call: CallReader) -> Lowered:
@@ -154,8 +152,9 @@ SLICE = structural(
         "split_with_sizes.default",
         "chunk.default",
     ),
-    lambda call: lower_slice(call) if call.call.target in ("aten.slice.Tensor", "aten.narrow.default")
-    else lower_split(call),
+    lambda call: (
+        lower_slice(call) if call.call.target in ("aten.slice.Tensor", "aten.narrow.default") else lower_split(call)
+    ),
     lambda node, value: torch.ops.aten.slice.Tensor(
         value, node.integer("dim"), node.integer("start"), node.integer("end"), node.integer("step")
     ),

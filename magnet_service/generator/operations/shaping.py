@@ -144,7 +144,7 @@ def lower_identity(call: CallReader) -> Lowered:
     """Copies, and dropout in evaluation."""
     if "dropout" in call.call.target and call.flag("train", "native" in call.call.target):
         call.refuse("it draws noise in training; export the generator in evaluation mode")
-    return call.value("input" if "dropout" in call.call.target else "self")
+    return call.value("input" if call.given("input") else "self")
 
 
 def structural(

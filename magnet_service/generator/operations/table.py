@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from magnet_service.generator.operations import (
-    arithmetic,
     constant,
     convolution,
     linear,
     normalization,
     piecewise,
     pooling,
+    products,
     resampling,
     selection,
     shaping,
     smooth,
+    sums,
 )
 from magnet_service.generator.operations.operation import Kind, Operation
 
@@ -31,7 +32,8 @@ FAMILIES = (
     resampling,
     shaping,
     selection,
-    arithmetic,
+    sums,
+    products,
     smooth,
     constant,
 )

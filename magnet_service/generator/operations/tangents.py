@@ -25,7 +25,8 @@ def columnwise(apply: Callable[[Tensor], Tensor], tangents: Tensor) -> Tensor:
 
     Accuracy: that of `apply`.
     """
-    return apply(tangents.flatten(0, 1)).unflatten(0, tuple(tangents.shape[:2]))
+    result = apply(tangents.flatten(0, 1))
+    return result.reshape(tangents.shape[0], tangents.shape[1], *result.shape[1:])
 
 
 def through_linear(
@@ -75,8 +76,6 @@ def times(tangents: Tensor, factor: Tensor | float, reuse: bool) -> Tensor:
         return tangents * factor
     if isinstance(factor, Tensor):
         wide = (1,) * (tangents.dim() - factor.dim()) + tuple(factor.shape)
-        if factor.dim() > tangents.dim() or any(
-            f not in (1, t) for f, t in zip(wide, tangents.shape, strict=True)
-        ):
+        if factor.dim() > tangents.dim() or any(f not in (1, t) for f, t in zip(wide, tangents.shape, strict=True)):
             return tangents * factor
     return tangents.mul_(factor)

@@ -1,5 +1,6 @@
 """BankService: banks are built, described, read and deleted."""
 
+# ruff: noqa: N802 - methods are called as in the proto
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -39,9 +40,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
     async def BuildBank(self, request: bank_pb2.BuildBankRequest, context: Any) -> operations_pb2.Operation:
         """Starts a build, or joins the same one."""
         wanted = build_from(request)
-        build = await self._backend.worker.run(
-            lambda _: self._backend.registry.plan_build(request.generator, wanted)
-        )
+        build = await self._backend.worker.run(lambda _: self._backend.registry.plan_build(request.generator, wanted))
         return operation_message(self._backend.operations.start(build))
 
     async def WatchOperation(

@@ -1,5 +1,6 @@
 """GeneratorService: which generators there are and what they are."""
 
+# ruff: noqa: N802 - methods are called as in the proto
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,6 @@
 """GeometryService: what is exactly true of a generator at given latents."""
 
+# ruff: noqa: N802 - methods are called as in the proto
 from __future__ import annotations
 
 from typing import Any

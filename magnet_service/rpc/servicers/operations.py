@@ -1,5 +1,6 @@
 """google.longrunning.Operations: long work by name, as generic clients know it."""
 
+# ruff: noqa: N802 - methods are called as in the proto
 from __future__ import annotations
 
 from typing import Any
@@ -24,9 +25,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
     def __init__(self, backend: Backend) -> None:
         self._operations = backend.operations
 
-    async def GetOperation(
-        self, request: operations_pb2.GetOperationRequest, context: Any
-    ) -> operations_pb2.Operation:
+    async def GetOperation(self, request: operations_pb2.GetOperationRequest, context: Any) -> operations_pb2.Operation:
         """Describes one operation."""
         return operation_message(self._operations.get(request.name))
 
@@ -39,16 +38,12 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         found, token = self._operations.page(request.page_size, request.page_token)
         return operations_pb2.ListOperationsResponse(operations=map(operation_message, found), next_page_token=token)
 
-    async def CancelOperation(
-        self, request: operations_pb2.CancelOperationRequest, context: Any
-    ) -> empty_pb2.Empty:
+    async def CancelOperation(self, request: operations_pb2.CancelOperationRequest, context: Any) -> empty_pb2.Empty:
         """Asks an operation to end."""
         self._operations.cancel(request.name)
         return empty_pb2.Empty()
 
-    async def DeleteOperation(
-        self, request: operations_pb2.DeleteOperationRequest, context: Any
-    ) -> empty_pb2.Empty:
+    async def DeleteOperation(self, request: operations_pb2.DeleteOperationRequest, context: Any) -> empty_pb2.Empty:
         """Removes an operation from the list; its work goes on."""
         self._operations.forget(request.name)
         return empty_pb2.Empty()

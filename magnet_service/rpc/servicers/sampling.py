@@ -1,5 +1,6 @@
 """SamplingService: draws, in one message or in chunks, and outputs at the client's own latents."""
 
+# ruff: noqa: N802 - methods are called as in the proto
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

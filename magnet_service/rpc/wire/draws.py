@@ -149,9 +149,7 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
     )
 
 
-def _resolved(
-    held: HeldGenerator, resolved: Resolved, outputs: sampling_pb2.Outputs
-) -> sampling_pb2.SampleRequest:
+def _resolved(held: HeldGenerator, resolved: Resolved, outputs: sampling_pb2.Outputs) -> sampling_pb2.SampleRequest:
     truncation = None
     if resolved.truncation_psi is not None:
         truncation = sampling_pb2.Truncation(psi=resolved.truncation_psi)

@@ -75,7 +75,5 @@ def latents_from(tensor: types_pb2.Tensor, width: int) -> npt.NDArray[np.floatin
     array: npt.NDArray[np.floating] = np.frombuffer(tensor.data, dtype).reshape(shape)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise InvalidInput(
-            f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field="latents"
-        )
+        raise InvalidInput(f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field="latents")
     return array

@@ -9,7 +9,7 @@ from magnet.v1 import bank_pb2
 from magnet_client import codec
 from magnet_client.awaiting.connection import AsyncConnection
 from magnet_client.errors import ServerFault
-from magnet_client.results import BankInfo, BankRows, PolarityGrid, Progress
+from magnet_client.results import BankInfo, BankList, BankRows, PolarityGrid, Progress
 from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
 
 __all__ = ["AsyncBanks"]
@@ -101,7 +101,7 @@ class AsyncBanks(AsyncConnection):
         """
         await self._cancel(operation, timeout)
 
-    async def banks(self, generator: str = "", *, timeout: float | None = None) -> tuple[BankInfo, ...]:
+    async def banks(self, generator: str = "", *, timeout: float | None = None) -> BankList:
         """List the banks; as `Client.banks`, awaited.
 
         Raises:
@@ -110,8 +110,7 @@ class AsyncBanks(AsyncConnection):
         Accuracy: the same.
         """
         request = bank_pb2.ListBanksRequest(generator=generator)
-        response = await self._call(self._banks.ListBanks, request, timeout)
-        return tuple(map(codec.decode_bank, response.banks))
+        return codec.decode_banks(await self._call(self._banks.ListBanks, request, timeout))
 
     async def bank(self, bank: str, *, timeout: float | None = None) -> BankInfo:
         """Describe one bank; as `Client.bank`, awaited.

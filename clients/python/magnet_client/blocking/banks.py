@@ -8,7 +8,7 @@ from magnet.v1 import bank_pb2
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
 from magnet_client.errors import ServerFault
-from magnet_client.results import BankInfo, BankRows, PolarityGrid, Progress
+from magnet_client.results import BankInfo, BankList, BankRows, PolarityGrid, Progress
 from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
 
 __all__ = ["Banks"]
@@ -140,7 +140,7 @@ class Banks(Connection):
         """
         self._cancel(operation, timeout)
 
-    def banks(self, generator: str = "", *, timeout: float | None = None) -> tuple[BankInfo, ...]:
+    def banks(self, generator: str = "", *, timeout: float | None = None) -> BankList:
         """List the banks.
 
         Arguments:
@@ -148,7 +148,7 @@ class Banks(Connection):
             timeout: seconds; the client's own when None.
 
         Returns:
-            Banks ordered by generator, law and id.
+            A sequence of banks, ordered by generator, law and id; `unreadable` tells which cannot be opened.
 
         Raises:
             UnknownResource: no such generator or version.
@@ -157,7 +157,7 @@ class Banks(Connection):
         Accuracy: exact.
         """
         request = bank_pb2.ListBanksRequest(generator=generator)
-        return tuple(map(codec.decode_bank, self._call(self._banks.ListBanks, request, timeout).banks))
+        return codec.decode_banks(self._call(self._banks.ListBanks, request, timeout))
 
     def bank(self, bank: str, *, timeout: float | None = None) -> BankInfo:
         """Describe one bank.

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from magnet.v1 import bank_pb2_grpc, generator_pb2_grpc, geometry_pb2_grpc, sampling_pb2_grpc
 from magnet_client import codec
 from magnet_client.connecting import DEFAULT_TIMEOUT, channel_options, resolve_address
+from magnet_client.errors import UnknownResource
 
 __all__ = ["Connection", "Responses"]
 
@@ -99,7 +100,12 @@ class Connection:
         """
         check = health_pb2_grpc.HealthStub(self._channel).Check
         request = health_pb2.HealthCheckRequest(service=service)
-        answer: health_pb2.HealthCheckResponse = self._call(check, request, timeout)
+        try:
+            answer: health_pb2.HealthCheckResponse = self._call(check, request, timeout)
+        except UnknownResource as error:
+            error.message = f"{self.address} has no service {service!r} (one is 'magnet.v1.SamplingService')"
+            error.field, error.args = "service", (error.message,)
+            raise
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def _cancel(self, operation: str, timeout: float | None) -> None:

@@ -7,6 +7,7 @@ from google.longrunning.operations_pb2 import Operation
 from magnet_client.codec.banks import (
     build_request,
     decode_bank,
+    decode_banks,
     decode_outcome,
     decode_polarity,
     decode_progress,
@@ -39,6 +40,7 @@ __all__ = [
     "bank_id",
     "build_request",
     "decode_bank",
+    "decode_banks",
     "decode_chunk",
     "decode_generated",
     "decode_generator",

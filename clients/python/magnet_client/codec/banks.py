@@ -24,12 +24,13 @@ from magnet_client.codec.scalars import (
 from magnet_client.codec.status import error_from_status
 from magnet_client.codec.tensors import from_tensor
 from magnet_client.errors import ServerFault
-from magnet_client.results import BankInfo, BankRows, PolarityCell, PolarityGrid, Progress
+from magnet_client.results import BankInfo, BankList, BankRows, PolarityCell, PolarityGrid, Progress
 from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
 
 __all__ = [
     "build_request",
     "decode_bank",
+    "decode_banks",
     "decode_outcome",
     "decode_polarity",
     "decode_progress",
@@ -112,6 +113,11 @@ def decode_bank(bank: bank_pb2.Bank) -> BankInfo:
         bytes=bank.bytes,
         stamp=stamp_to_dict(bank.stamp),
     )
+
+
+def decode_banks(response: bank_pb2.ListBanksResponse) -> BankList:
+    """Unpack all banks."""
+    return BankList(banks=tuple(map(decode_bank, response.banks)), unreadable=tuple(response.unreadable))
 
 
 def decode_progress(operation: operations_pb2.Operation) -> Progress:

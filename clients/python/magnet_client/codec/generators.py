@@ -91,6 +91,7 @@ def _summary(summary: generator_pb2.GeneratorSummary) -> dict[str, Any]:
         "prior": summary.prior,
         "digest": summary.digest,
         "description": summary.description,
+        "problem": summary.problem,
     }
 
 

@@ -194,6 +194,7 @@ def decode_header(header: sampling_pb2.DrawHeader) -> DrawHeader:
         result=result,
         advice=header.advice,
         law=header.law_in_words,
+        rho_reason=header.rho_reason,
         top_k_reason=header.top_k_reason,
         bank_reason=header.bank_reason,
         stamp=stamp_to_dict(header.stamp),

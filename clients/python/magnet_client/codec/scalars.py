@@ -113,7 +113,7 @@ def bank_id(bank: str) -> str:
     """Return a bank's id; InvalidInput if it cannot be one."""
     if not isinstance(bank, str) or len(bank) != 16 or set(bank) - set("0123456789abcdef"):
         raise InvalidInput(
-            f"a bank's id has 16 hexadecimal digits, as `Client.banks` lists them; not {bank!r}",
+            f"bank is an id of 16 hexadecimal digits, as the list of banks shows them; not {bank!r}",
             field="bank",
             reason="INVALID_INPUT",
         )

@@ -142,8 +142,8 @@ def error_from_call(
     if code is grpc.StatusCode.UNAVAILABLE:
         cause = status.message.rsplit(": ", 1)[-1] or "no connection"
         status.message = (
-            f"no magnet server answers at {address} ({cause}): start one with `magnet serve`, or give the address of one "
-            "that runs (MAGNET_ADDRESS=host:port)"
+            f"no magnet server answers at {address} ({cause}): start one with `magnet serve`, or give the address of "
+            "one that runs (MAGNET_ADDRESS=host:port)"
         )
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         status.message = f"{address} did not answer in time: raise timeout, or ask for fewer rows"
