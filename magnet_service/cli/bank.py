@@ -66,24 +66,29 @@ def build(
         TimeRemainingColumn(),
         console=STDERR,
         transient=True,
-        disable=json,
+        disable=json or not STDERR.is_terminal,
     )
     domain = interval(box, "box")
     with connected(address, local, repository, store) as client, bar:
         task = bar.add_task(f"bank of {generator}", total=rows, rate="")
-        bank = client.build_bank(
-            generator,
-            rows,
-            seed=seed,
-            base=base,
-            ball_radius=ball_radius,
-            box=domain,
-            manifold=manifold,
-            precision=precision,
-            on_progress=lambda state: bar.update(
-                task, completed=state.rows_done, total=state.rows_total, rate=f"{state.rows_per_second:,.0f} rows/s"
-            ),
-        )
+        try:
+            bank = client.build_bank(
+                generator,
+                rows,
+                seed=seed,
+                base=base,
+                ball_radius=ball_radius,
+                box=domain,
+                manifold=manifold,
+                precision=precision,
+                on_progress=lambda state: bar.update(
+                    task, completed=state.rows_done, total=state.rows_total, rate=f"{state.rows_per_second:,.0f} rows/s"
+                ),
+            )
+        except KeyboardInterrupt:
+            bar.stop()
+            STDERR.print("stopped; rows that are complete stay, and the same command continues")
+            raise
     if json:
         print_json(bank)
     else:

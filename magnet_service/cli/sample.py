@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from magnet_client import Draw, Result
 from magnet_client.words import ImagesWord, PresetWord
@@ -126,19 +127,15 @@ def sample(
 def _print(draw: Draw, written: Path | None) -> None:
     header = draw.header
     colour = {Result.OK: "green", Result.LOW_ESS: "yellow", Result.DEGENERATE: "red"}[header.result]
-    k = f"{header.top_k} ({header.top_k_reason})" if header.top_k_reason else header.top_k or "not used"
-    rho = f"{header.rho:g}, det_rho {header.det_rho:g}" + (f" ({header.rho_reason})" if header.rho_reason else "")
+    k = _because(str(header.top_k or "not used"), header.top_k_reason)
+    rho = _because(f"{header.rho:g}, det_rho {header.det_rho:g}", header.rho_reason)
     low_rank = f"{header.low_rank_share:.2%} of the bank's rows" if header.low_rank_share else ""
     STDOUT.print(
         sheet_of(
             [
                 ("draw", f"{len(draw)} rows of {header.resolved.generator}, seed {header.resolved.seed}"),
                 ("law", header.law),
-                (
-                    "rho",
-                    f"{header.rho:g}, det_rho {header.det_rho:g}"
-                    + (f" ({header.rho_reason})" if header.rho_reason else ""),
-                ),
+                ("rho", rho),
                 ("k", k),
                 ("manifold", header.manifold),
                 ("base", header.base),
@@ -151,6 +148,10 @@ def _print(draw: Draw, written: Path | None) -> None:
             ]
         )
     )
-    STDOUT.print(f"[bold {colour}]{header.result}[/]", header.advice, markup=True, soft_wrap=False)
+    STDOUT.print(f"[bold {colour}]{header.result}[/] {escape(header.advice)}".rstrip())
     if written is not None:
         STDOUT.print(f"wrote {written}", markup=False, soft_wrap=True)
+
+
+def _because(fact: str, reason: str) -> str:
+    return f"{fact} ({reason})" if reason else fact

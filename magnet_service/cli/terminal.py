@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,7 +18,10 @@ from rich.table import Table
 
 __all__ = ["STDERR", "STDOUT", "grid", "number", "print_json", "sheet_of", "size"]
 
-STDOUT = Console(highlight=False)
+_PIPED_WIDTH = 200
+
+# A file or a pipe has no width: wide enough there that no cell is folded.
+STDOUT = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPED_WIDTH)
 STDERR = Console(stderr=True)
 
 
@@ -44,9 +49,10 @@ def _plain(value: Any) -> Any:
 def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """Lay out a table; a column whose name ends in `>` is set flush right, its texts are printed as they are."""
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
+    for place, column in enumerate(columns):
         right = column.endswith(">")
-        table.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
+        name = column.removesuffix(">")
+        table.add_column(name, justify="right" if right else "left", no_wrap=right or place == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table

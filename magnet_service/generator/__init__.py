@@ -7,8 +7,9 @@ from magnet_service.generator.card import GeneratorCard
 from magnet_service.generator.card_file import read_card
 from magnet_service.generator.export import export_module, export_program, write_archive
 from magnet_service.generator.generator import Generator
-from magnet_service.generator.graph import Graph, lower
+from magnet_service.generator.graph import Graph
 from magnet_service.generator.interpreter import interpret
+from magnet_service.generator.lowering import lower
 from magnet_service.generator.manifold import Manifold
 from magnet_service.generator.operations import TABLE, Kind, Node, Operation, lookup
 from magnet_service.generator.pattern import activation_pattern

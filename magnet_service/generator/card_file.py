@@ -94,18 +94,31 @@ def _arguments(document: dict[str, Any]) -> dict[str, Any]:
     ):
         for key in table:
             _require(key in keys, prefix + key, f"this key is unknown; {', '.join(sorted(keys))} are known")
+    for key in ("name", "description", "prior", "licence", "source"):
+        _require(isinstance(document.get(key, ""), str), key, "write a string")
+    _require(type(document["latent_dim"]) is int, "latent_dim", "write an integer of at least 1")
+    _require(isinstance(output.get("layout", ""), str), "output.layout", "write a string")
     arguments = dict(document)
     if "layout" in output:
         arguments["layout"] = output["layout"]
-    for key, name, table in (
-        ("range", "value_range", output),
-        ("names", "labels", labels),
-        ("training_shares", "training_shares", labels),
-    ):
-        if key in table:
-            _require(isinstance(table[key], list), f"{'output' if table is output else 'labels'}.{key}", "write a list")
-            arguments[name] = tuple(table[key])
+    if "range" in output:
+        arguments["value_range"] = _numbers(output["range"], "output.range")
+        _require(len(arguments["value_range"]) == 2, "output.range", "write two numbers, the smaller first")
+    if "training_shares" in labels:
+        arguments["training_shares"] = _numbers(labels["training_shares"], "labels.training_shares")
+    if "names" in labels:
+        names = labels["names"]
+        listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        _require(listed, "labels.names", "write a list of strings")
+        arguments["labels"] = tuple(names)
     return arguments
+
+
+def _numbers(value: object, field: str) -> tuple[float, ...]:
+    numbers = value if isinstance(value, list) else [None]
+    # Python counts true and false as integers; TOML does not.
+    _require(all(type(number) in (int, float) for number in numbers), field, "write a list of numbers")
+    return tuple(float(number) for number in numbers)
 
 
 def _quoted(text: str) -> str:

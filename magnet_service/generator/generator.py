@@ -15,8 +15,9 @@ from magnet_service.errors import InvalidInput
 from magnet_service.generator.archive import read_archive
 from magnet_service.generator.execution import Plan, Visit, execute, make_plan
 from magnet_service.generator.export import export_module
-from magnet_service.generator.graph import Graph, constants_of, lower
+from magnet_service.generator.graph import Graph, constants_of
 from magnet_service.generator.head import Head, find_head
+from magnet_service.generator.lowering import lower
 from magnet_service.generator.manifold import Manifold
 from magnet_service.generator.precision import Precision
 from magnet_service.generator.program import Program

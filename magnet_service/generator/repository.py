@@ -88,7 +88,7 @@ def add_generator(
     existing = _existing_card(folder, new_version)
     given: dict[str, Any] = {
         "prior": prior,
-        "value_range": output_range,
+        "value_range": None if output_range is None else tuple(float(bound) for bound in output_range),
         "layout": layout,
         "labels": labels,
         "training_shares": training_shares,

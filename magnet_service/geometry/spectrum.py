@@ -115,12 +115,15 @@ def log_singular_values(
     Accuracy: an absolute error of a few eps sigma_1 in each sigma_i.
     Cost: about 4 columns^2 output operations a row, at the speed of LAPACK.
     """
-    finite = tangents.isfinite().all(2).all(1)
-    clean = torch.where(finite[:, None, None], tangents, 0.0)
-    exponent = torch.frexp(clean.abs().amax(dim=(1, 2))).exponent
-    # Two steps, since 2^-exponent itself overflows for a matrix of subnormal numbers.
+    largest = tangents.abs().amax(dim=(1, 2))
+    finite = largest.isfinite()
+    exponent = torch.frexp(torch.where(finite, largest, 0.0)).exponent
+    # Two factors, since 2^-exponent itself overflows for a matrix of subnormal numbers.
     half = exponent // 2
-    scaled = torch.ldexp(torch.ldexp(clean, -half[:, None, None]), (half - exponent)[:, None, None])
+    one = torch.ones_like(largest)
+    scaled = torch.where(finite[:, None, None], tangents, 0.0)
+    scaled *= torch.ldexp(one, -half)[:, None, None]
+    scaled *= torch.ldexp(one, half - exponent)[:, None, None]
     tall = scaled.mT if scaled.shape[1] <= scaled.shape[2] else scaled
     sigma = torch.linalg.svdvals(torch.linalg.qr(tall, mode="r").R)
     counted = sigma > max(tangents.shape[1:]) * torch.finfo(torch.float64).eps * sigma[:, :1]

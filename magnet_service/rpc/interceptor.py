@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from magnet_service.errors import MagnetError
 from magnet_service.rpc.status import code_of, internal_status, status_of
-from magnet_service.rpc.validation import check
+from magnet_service.rpc.validation import decoded
 
 __all__ = ["CallInterceptor"]
 
@@ -47,27 +48,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        """Finds the method's handler and wraps it; unknown and client-streaming methods pass as they are."""
+        """Finds the method's handler and wraps it; health, reflection and unknown methods pass as they are."""
         # The stubs of grpc know handlers of the threaded server only; those of this one are coroutines.
         handler: Any = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        if handler is None or handler.request_streaming:
+        if handler is None or method.startswith(_PROBES):
             return cast("Handler | None", handler)
-        coders = (handler.request_deserializer, handler.response_serializer)
+        read, write = handler.request_deserializer, handler.response_serializer
+        # Requests arrive as bytes, so that those which are no message get a status of the table too.
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), *coders)
-        return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary), *coders)
+            call = self._streaming(method, read, handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(call, None, write)
+        return grpc.unary_unary_rpc_method_handler(self._unary(method, read, handler.unary_unary), None, write)
 
-    def _unary(self, method: str, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Any], Any]:
-        async def call(request: Any, context: Context) -> Any:
+    def _unary(
+        self, method: str, read: Callable[[bytes], Message], behaviour: Callable[[Any, Context], Awaitable[Any]]
+    ) -> Callable[[bytes, Any], Any]:
+        async def call(data: bytes, context: Context) -> Any:
             with self._logged(method) as outcome:
                 try:
-                    check(request)
-                    response = await behaviour(request, context)
+                    response = await behaviour(decoded(data, read), context)
                 except asyncio.CancelledError:
-                    raise
-                except grpc.aio.AbortError:
-                    outcome["code"] = grpc.StatusCode(context.code()).name
                     raise
                 except Exception as error:
                     await _abort(context, self._failed(error, outcome))
@@ -77,13 +78,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     def _streaming(
-        self, method: str, behaviour: Callable[[Any, Context], AsyncIterator[Any]]
-    ) -> Callable[[Any, Any], Any]:
-        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+        self, method: str, read: Callable[[bytes], Message], behaviour: Callable[[Any, Context], AsyncIterator[Any]]
+    ) -> Callable[[bytes, Any], Any]:
+        async def call(data: bytes, context: Context) -> AsyncIterator[Any]:
             with self._logged(method) as outcome:
                 try:
-                    check(request)
-                    async for response in behaviour(request, context):
+                    async for response in behaviour(decoded(data, read), context):
                         yield response
                 except (asyncio.CancelledError, GeneratorExit):
                     raise
@@ -96,16 +96,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     @contextmanager
     def _logged(self, method: str) -> Iterator[dict[str, str]]:
         structlog.contextvars.clear_contextvars()
-        probe = method.startswith(_PROBES)
         start = time.perf_counter()
         outcome = {"method": method, "code": grpc.StatusCode.CANCELLED.name, "request_id": secrets.token_hex(8)}
-        self.in_flight += not probe
+        self.in_flight += 1
         try:
             yield outcome
         finally:
-            self.in_flight -= not probe
-            write = self._log.debug if probe else self._log.info
-            write("call", **outcome, ms=round(1e3 * (time.perf_counter() - start), 2))
+            self.in_flight -= 1
+            self._log.info("call", **outcome, ms=round(1e3 * (time.perf_counter() - start), 2))
 
     def _failed(self, error: Exception, outcome: dict[str, str]) -> status_pb2.Status:
         if isinstance(error, MagnetError):

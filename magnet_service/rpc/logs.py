@@ -30,7 +30,9 @@ def make_logger(level: LogLevel, form: LogFormat) -> structlog.typing.FilteringB
     if form is LogFormat.JSON:
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        last = [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[

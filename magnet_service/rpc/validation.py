@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import protovalidate
 from google.protobuf.descriptor import Descriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from magnet_service.errors import InvalidInput
 
-__all__ = ["InvalidRequest", "check"]
+__all__ = ["InvalidRequest", "check", "decoded"]
 
 _PACKAGE = "magnet.v1."
 
@@ -35,6 +35,30 @@ class InvalidRequest(InvalidInput):
     def __init__(self, violations: tuple[tuple[str, str], ...]) -> None:
         super().__init__(" ".join(text for _, text in violations), field=violations[0][0], reason="INVALID_REQUEST")
         self.violations = violations
+
+
+def decoded(data: bytes, read: Callable[[bytes], Message]) -> Message:
+    """Reads a request and checks it.
+
+    Arguments:
+        data: as it came.
+        read: reads the method's request out of it.
+
+    Returns:
+        The message.
+
+    Raises:
+        InvalidInput: the bytes are no such message; reason MALFORMED.
+        InvalidRequest: as `check`.
+    """
+    try:
+        request = read(data)
+    except DecodeError as error:
+        raise InvalidInput(
+            f"The {len(data):,} bytes sent are not the message that this method takes: {error}.", reason="MALFORMED"
+        ) from error
+    check(request)
+    return request
 
 
 def check(request: Message) -> None:

@@ -37,7 +37,7 @@ def test_weights_by_the_inverse_share_balance_exactly() -> None:
 
 
 def test_rows_below_the_rank_carry_no_weight() -> None:
-    rows = evidence(np.array([0, 1, 1]), np.array([0.0, -np.inf, 0.0]))
+    rows = evidence(np.tile([0, 1, 1], 20), np.tile([0.0, -np.inf, 0.0], 20))
     for rho in (-1.0, 1.0):
         assert figures(rows, rows.log_weights(rho, 1), rare=(1,), classes=2).class_shares == pytest.approx((0.5, 0.5))
 

@@ -54,7 +54,9 @@ def test_read_bank_streams_the_rows_of_the_store(services: Services, bank: str, 
     assert sum(part.latents.shape[0] for part in everything) == 3000
 
 
-def test_a_bank_built_here_is_what_the_core_computes(services: Services, bank: str, settings: Settings, repository) -> None:
+def test_a_bank_built_here_is_what_the_core_computes(
+    services: Services, bank: str, settings: Settings, repository
+) -> None:
     stored = Store(settings.store).open(bank)
     generator, _, _ = load_version(repository / "grey")
     rows = compute_rows(generator, Engine(threads=1), stored.spec, 0, 160)
@@ -110,9 +112,7 @@ def test_the_same_build_is_joined_and_another_size_refused(services: Services) -
     request = bank_pb2.BuildBankRequest(generator="grey", rows=200_000, seed=6)
     first = services.banks.BuildBank(request)
     assert services.banks.BuildBank(request).name == first.name
-    other = failure(
-        lambda: services.banks.BuildBank(bank_pb2.BuildBankRequest(generator="grey", rows=100_000, seed=6))
-    )
+    other = failure(lambda: services.banks.BuildBank(bank_pb2.BuildBankRequest(generator="grey", rows=100_000, seed=6)))
     assert (other.code, other.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "BUSY")
     assert other.metadata["operation"] == first.name
     busy = failure(lambda: services.banks.DeleteBank(bank_pb2.DeleteBankRequest(bank_id=unpacked(first).bank_id)))
@@ -125,7 +125,9 @@ def test_the_same_build_is_joined_and_another_size_refused(services: Services) -
     services.banks.DeleteBank(bank_pb2.DeleteBankRequest(bank_id=unpacked(first).bank_id))
 
 
-def test_a_cancelled_build_keeps_its_shards_and_goes_on_to_the_same_bank(services: Services, settings: Settings) -> None:
+def test_a_cancelled_build_keeps_its_shards_and_goes_on_to_the_same_bank(
+    services: Services, settings: Settings
+) -> None:
     request = bank_pb2.BuildBankRequest(generator="grey", rows=40_000, seed=8)
     operation = services.banks.BuildBank(request)
     bank_id = unpacked(operation).bank_id

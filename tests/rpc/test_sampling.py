@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import grpc
 import numpy as np
@@ -57,7 +58,7 @@ def test_pages_one_call_and_stream_are_the_same_bytes(services: Services, bank: 
     cuts = [0, 5, 16, 37, 70]
     pages = [
         draw(services, generator="grey", count=stop - start, seed=3, offset=start, **target).rows
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True)
+        for start, stop in itertools.pairwise(cuts)
     ]
     request = sampling_pb2.SampleRequest(generator="grey", count=70, seed=3, outputs=everything(), **target)
     chunks = [part.chunk.rows for part in stream(services, request) if part.WhichOneof("part") == "chunk"]
@@ -134,7 +135,9 @@ def test_uint8_float32_and_png_agree(services: Services) -> None:
 
 
 def test_colour_pictures_come_channels_last(services: Services) -> None:
-    rows = draw(services, generator="colour", count=5, rho=0.0, seed=4, outputs=Outputs(images=Outputs.IMAGES_UINT8)).rows
+    rows = draw(
+        services, generator="colour", count=5, rho=0.0, seed=4, outputs=Outputs(images=Outputs.IMAGES_UINT8)
+    ).rows
     raw = draw(services, generator="colour", count=5, rho=0.0, seed=4).rows
     assert array(rows.images).shape == (5, 4, 4, 3)
     expected = np.rint((array(raw.images).astype(np.float64) + 1) * 127.5)
@@ -215,7 +218,7 @@ def test_an_endless_stream_ends_when_the_client_leaves(settings: Settings) -> No
         parts = [next(call) for _ in range(5)]
         call.cancel()
         assert parts[0].HasField("header")
-        assert [part.chunk.offset for part in parts[1:3]][0] == 0
+        assert parts[1].chunk.offset == 0
         # The one worker is free again: another call is answered.
         assert draw(services, generator="grey", count=1, rho=0.0).header.method == "DIRECT"
     # Leaving the block ends within the drain: the stream that was left holds nothing.

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from torch import nn
 
 from magnet_service.errors import Cancelled, DamagedData, DuplicateResource, InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Generator, Precision
 from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
 from magnet_service.sampling import Bank, BankSpec, Box, Normal, Sphere, build, engine_for
+from tests.sampling.nets import generator_of, layers
 from tests.sampling.small_bank import (
     SHARD_ROWS,
     TILE_ROWS,
@@ -129,14 +129,11 @@ def test_shards_are_parquet_that_others_read(tmp_path: Path, generator: Generato
 
 
 def test_non_finite_rows_are_marked_and_leave_their_neighbours_alone(tmp_path: Path) -> None:
-    first, grower, last = nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-    with torch.no_grad():
-        # One unit wakes where the first latent is above 10 and grows beyond float64 on its way to the output.
-        first.weight[0], first.bias[0] = torch.tensor([1.0, 0.0]), -10.0
-        grower.weight.copy_(torch.eye(8))
-        grower.weight[0, 0] = 1e35
-    module = nn.Sequential(first, nn.ReLU(), *(layer for _ in range(9) for layer in (grower, nn.ReLU())), last)
-    generator = Generator.from_module(module, 2)
+    made = layers((2, 8, 8, 3), seed=3)
+    # One unit wakes where the first latent is above 10 and grows beyond float64 on its way to the output.
+    made[0][0][0], made[0][1][0] = (1.0, 0.0), -10.0
+    grower = (np.diag([1e35, *[1.0] * 7]), np.zeros(8))
+    generator = generator_of([made[0], *[grower] * 9, made[2]])
     spec = BankSpec(generator_digest=generator.digest, law=Box(2, low=0.0, high=20.0).to_text())
     engine = engine_for(spec)
     bank = Bank.create(tmp_path / "b", spec, stamp=stamp(engine))

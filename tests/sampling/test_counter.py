@@ -55,10 +55,10 @@ def test_numbers_are_uniform_and_inside_the_open_interval() -> None:
     assert stats.kstest(page.reshape(-1), "uniform").pvalue > 0.001
 
 
-@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, None])
-def test_other_seeds_are_refused(seed: object) -> None:
+@pytest.mark.parametrize("seed", [-1, 2**64, True])
+def test_other_seeds_are_refused(seed: int) -> None:
     with pytest.raises(InvalidInput) as caught:
-        uniforms(seed, Stream.LATENTS, 0, 1, 1)  # type: ignore[arg-type]  # the misuse under test
+        uniforms(seed, Stream.LATENTS, 0, 1, 1)
     assert caught.value.field == "seed"
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
 
 from magnet_service.sampling import (
     Result,
@@ -80,8 +81,6 @@ def test_khat_is_absent_with_fewer_than_five_distinct_tail_weights() -> None:
 
 @pytest.mark.parametrize("rho", [-1.5, -0.5, 0.5, 1.0])
 def test_lognormal_weights_have_the_known_ess(rho: float) -> None:
-    from scipy import special
-
     spread = 0.8
     volumes = spread * special.ndtri(uniform(200_000, seed=3))
     assert effective_sample_size(rho * volumes) / 200_000 == pytest.approx(math.exp(-(rho**2) * spread**2), rel=0.05)
@@ -108,8 +107,6 @@ def test_extreme_weights_neither_overflow_nor_vanish() -> None:
 
 
 def lognormal(ess: float, rows: int = 10_000) -> np.ndarray:
-    from scipy import special
-
     return math.sqrt(math.log(rows / ess)) * special.ndtri((np.arange(rows) + 0.5) / rows)
 
 

@@ -45,7 +45,7 @@ def test_default_domains_of_other_priors(prior: Law, domain: Law) -> None:
 
 def test_a_stated_domain_is_taken() -> None:
     assert uniform_domain(Normal(3), ball_radius=1.5) == Ball(3, radius=1.5)
-    assert uniform_domain(Normal(3), box=(-1, 2)) == Box(3, low=-1.0, high=2.0)
+    assert uniform_domain(Normal(3), box=(-1.0, 2.0)) == Box(3, low=-1.0, high=2.0)
 
 
 @pytest.mark.parametrize("psi", [0.5, 0.999])

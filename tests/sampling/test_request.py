@@ -74,4 +74,4 @@ def test_base_laws() -> None:
     assert SampleRequest(count=1, rho=1.0, truncation_norm=1.5).base_law(prior) == NormBoundedNormal(2, bound=1.5)
     assert SampleRequest(count=1, preset=Preset.UNIFORM).base_law(prior) == Ball(2, radius=2.0)
     assert SampleRequest(count=1, preset=Preset.UNIFORM, truncation_psi=0.5).base_law(prior) == Ball(2, radius=1.0)
-    assert SampleRequest(count=1, preset=Preset.UNIFORM, box=(-2, 2)).base_law(prior) == Box(2, low=-2.0, high=2.0)
+    assert SampleRequest(count=1, preset=Preset.UNIFORM, box=(-2.0, 2.0)).base_law(prior) == Box(2, low=-2.0, high=2.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from magnet_service.generator.operations.constant import FOLDABLE, fold
+from magnet_service.generator.operations.constant import FOLDABLE, LARGEST, fold
 from magnet_service.generator.operations.operation import (
     Comparison,
     Draft,
@@ -18,6 +18,7 @@ from magnet_service.generator.operations.table import TABLE, TARGETS, lookup
 
 __all__ = [
     "FOLDABLE",
+    "LARGEST",
     "TABLE",
     "TARGETS",
     "CallReader",

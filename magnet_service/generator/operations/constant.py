@@ -11,7 +11,7 @@ from magnet_service.generator.operations.operation import Kind, Lowered, Node, O
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.program import Argument, BatchSize, Constant, Value
 
-__all__ = ["CONSTANT", "FOLDABLE", "OPERATIONS", "fold"]
+__all__ = ["CONSTANT", "FOLDABLE", "LARGEST", "OPERATIONS", "fold"]
 
 FILLS = {"full": None, "zeros": 0.0, "ones": 1.0}
 
@@ -90,7 +90,8 @@ FOLDABLE = frozenset(
 )
 
 PLACEMENT = ("layout", "device", "pin_memory", "non_blocking", "memory_format", "copy")
-LIMIT = 2**28
+FACTORIES = frozenset({"arange", "full", "ones", "zeros"})
+LARGEST = 2**28
 
 
 def fold(call: CallReader) -> Tensor:
@@ -107,34 +108,40 @@ def fold(call: CallReader) -> Tensor:
 
     Accuracy: rounding of float64.
     """
+    size = carried_out(call, "meta").numel()
+    if size > LARGEST:
+        call.refuse(f"a constant of {size} numbers is too large")
+    return carried_out(call, "cpu")
+
+
+def carried_out(call: CallReader, device: str) -> Tensor:
+    """The result of a call on constants; on the device "meta" its shape alone."""
 
     def resolve(argument: Argument) -> object:
         if isinstance(argument, Value | Constant):
-            tensor = call.bindings[argument.name]
+            tensor = call.bind(argument)
             if not isinstance(tensor, Tensor):
                 call.refuse("a constant is expected")
-            return tensor.double() if tensor.dtype.is_floating_point else tensor
+            return (tensor.double() if tensor.dtype.is_floating_point else tensor).to(device)
         if isinstance(argument, BatchSize):
             call.refuse("the number of rows stands in the shape of a constant")
         return [resolve(item) for item in argument] if isinstance(argument, tuple) else argument
 
     arguments = {name: resolve(value) for name, value in call.call.arguments.items() if name not in PLACEMENT}
-    size = arguments.get("size")
-    if isinstance(size, list) and torch.Size([max(int(item), 0) for item in size]).numel() > LIMIT:
-        call.refuse(f"a constant of shape {size} is too large")
-    if arguments.get("dtype") is not None:
-        dtype = DTYPES.get(str(arguments["dtype"]))
-        if dtype is None:
-            call.refuse(f"elements of type {arguments['dtype']!r}")
-        arguments["dtype"] = torch.float64 if dtype.is_floating_point else dtype
-    elif "dtype" in arguments:
-        del arguments["dtype"]
     _, name, overload = call.call.target.split(".")
+    kind = arguments.pop("dtype", None)
+    if kind is not None:
+        dtype = DTYPES.get(str(kind))
+        if dtype is None:
+            call.refuse(f"elements of type {kind!r}")
+        arguments["dtype"] = torch.float64 if dtype.is_floating_point else dtype
+    if name in FACTORIES:
+        arguments["device"] = device
     try:
         result = getattr(getattr(torch.ops.aten, name), overload)(**arguments)
-    except (RuntimeError, TypeError, IndexError, ValueError) as problem:
-        call.refuse(f"it cannot be carried out on its constants: {str(problem).splitlines()[0]}")
-    first = result[0] if isinstance(result, tuple) else result
+    except (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError) as problem:
+        call.refuse(f"it cannot be carried out on its constants: {(str(problem).splitlines() or [''])[0]}")
+    first = result[0] if isinstance(result, tuple | list) else result
     if not isinstance(first, Tensor):
         call.refuse("its result is not a tensor")
     return first

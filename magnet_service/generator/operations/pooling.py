@@ -58,10 +58,10 @@ def lower_adaptive_average_pool(call: CallReader) -> Lowered:
 
 def adaptive_average_pool(node: Node, value: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
     """Mean over as many windows as wanted."""
-    size = list(node.integers("size"))
-    return (
-        functional.adaptive_avg_pool1d(value, size) if len(size) == 1 else functional.adaptive_avg_pool2d(value, size)
-    )
+    first, *rest = node.integers("size")
+    if not rest:
+        return functional.adaptive_avg_pool1d(value, first)
+    return functional.adaptive_avg_pool2d(value, (first, rest[0]))
 
 
 def lower_reduce(call: CallReader) -> Lowered:

@@ -1,0 +1,183 @@
+"""The registry: generators by name and version, banks by id, pages of draws."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
+from magnet_service.generator import Precision, add_generator, export_module
+from magnet_service.geometry import Engine
+from magnet_service.registry import BuildRequest, DescribeRequest, Registry, Wanted, page, spans
+from magnet_service.sampling import Base, SampleRequest
+from tests.rpc.networks import LATENT_DIM, fill, picture
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    fill(folder, tmp_path_factory.mktemp("exported"))
+    return folder
+
+
+@pytest.fixture
+def registry(repository: Path, tmp_path: Path) -> Registry:
+    return Registry([repository], tmp_path / "store", threads=1)
+
+
+def test_the_first_repository_that_has_a_name_wins(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository / "grey", tmp_path / "first" / "grey")
+    card = tmp_path / "first" / "grey" / "generator.toml"
+    card.write_text(card.read_text().replace("The grey one.", "Another."))
+    both = Registry([tmp_path / "first", repository], tmp_path / "store")
+    assert both.generators.names() == ("colour", "grey", "plain")
+    assert both.generators.get("grey").card.description == "Another."
+
+
+def test_a_generator_is_loaded_once_and_again_when_its_files_change(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "mine")
+    registry = Registry([tmp_path / "mine"], tmp_path / "store")
+    first = registry.generators.get("grey")
+    assert registry.generators.get("grey@1").generator is first.generator
+    card = tmp_path / "mine" / "grey" / "generator.toml"
+    card.write_text(card.read_text().replace("The grey one.", "Changed since."))
+    assert registry.generators.get("grey").card.description == "Changed since."
+
+
+def test_a_new_version_is_the_default_from_then_on(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "mine")
+    registry = Registry([tmp_path / "mine"], tmp_path / "store")
+    assert registry.generators.get("grey").version == 1
+    export_module(picture(7), LATENT_DIM, tmp_path / "generator.pt2")
+    add_generator(tmp_path / "mine", "grey", tmp_path / "generator.pt2", new_version=True)
+    newest = registry.generators.get("grey")
+    assert (newest.reference, newest.versions) == ("grey@2", (1, 2))
+    assert registry.generators.get("grey@1").generator.digest != newest.generator.digest
+
+
+def test_a_generator_that_does_not_load_hinders_no_other(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "mine")
+    (tmp_path / "mine" / "colour" / "1" / "generator.pt2").write_bytes(b"no archive")
+    card = tmp_path / "mine" / "plain" / "generator.toml"
+    card.write_text(card.read_text().replace('"normal"', '"gumbel"'))
+    registry = Registry([tmp_path / "mine"], tmp_path / "store")
+    found = {listing.name: listing for listing in registry.generators.listings()}
+    assert found["grey"].held is not None
+    assert found["colour"].held is None
+    assert found["colour"].problem
+    with pytest.raises((Refused, DamagedData)):
+        registry.generators.get("colour")
+    with pytest.raises(Refused, match="gumbel") as caught:
+        registry.generators.get("plain")
+    assert caught.value.reason == "BAD_CARD"
+
+
+@pytest.mark.parametrize(
+    "reference", ["", "..", "../grey", "grey/1", "Grey", "grey@", "grey@0", "grey@-1", "grey@1\n", "@1"]
+)
+def test_a_name_that_is_no_name(registry: Registry, reference: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        registry.generators.get(reference)
+    assert caught.value.field == "generator"
+
+
+@pytest.mark.parametrize("reference", ["nothing", "grey@2", "nothing@1"])
+def test_a_generator_that_is_not_there(registry: Registry, reference: str) -> None:
+    with pytest.raises(UnknownResource, match="grey") as caught:
+        registry.generators.get(reference)
+    assert caught.value.field == "generator"
+
+
+@pytest.mark.parametrize(
+    ("offset", "count", "rows", "tile"), [(0, 100, 32, 16), (5, 30, 16, 16), (7, 1, 99, 4), (3, 50, 1, 8)]
+)
+def test_spans_cut_at_tiles_and_lose_nothing(offset: int, count: int, rows: int, tile: int) -> None:
+    found = list(spans(offset, count, rows, tile))
+    covered = [row for start, length in found for row in range(start, start + length)]
+    assert covered == list(range(offset, offset + count))
+    assert all(start % tile == 0 for start, _ in found[1:])
+    assert all(length <= max(rows, tile) for _, length in found)
+
+
+@pytest.mark.parametrize("precision", list(Precision))
+def test_a_page_is_the_same_bytes_however_it_is_cut(registry: Registry, precision: Precision) -> None:
+    wanted = Wanted(latents=True, log_volumes=True, log_weights=True)
+    plan = registry.plan("grey", SampleRequest(count=64, rho=0.0, seed=1, precision=precision))
+    whole = page(plan, 0, 64, wanted)
+    for start, count in [(0, 1), (5, 20), (16, 16), (33, 31), (63, 1)]:
+        part = page(plan, start, count, wanted)
+        for name in ("values", "latents", "log_volumes", "log_weights"):
+            assert getattr(part, name).tobytes() == getattr(whole, name)[start : start + count].tobytes()
+    assert whole.values.dtype == np.dtype(str(precision))
+
+
+def built(registry: Registry, name: str, request: BuildRequest) -> str:
+    build = registry.plan_build(name, request)
+    for _ in build.steps:
+        pass
+    return build.bank.id
+
+
+def test_a_bank_is_built_chosen_and_described(registry: Registry) -> None:
+    with pytest.raises(Refused, match="magnet bank build grey@1") as caught:
+        registry.plan("grey", SampleRequest(count=1, rho=1.0))
+    assert caught.value.metadata["command"] == "magnet bank build grey@1"
+    bank_id = built(registry, "grey", BuildRequest(rows=512))
+    plan = registry.plan("grey", SampleRequest(count=1, rho=0.5, top_k=2))
+    assert plan.draw.resolved.bank_id == bank_id
+    assert plan.draw.resolved.bank_revision == 512
+    found = registry.describe("grey", DescribeRequest(rhos=(0.5,), top_ks=(2,)))
+    assert found.cells[0].ess == plan.draw.diagnostics.ess
+    assert built(registry, "grey", BuildRequest(rows=600)) == bank_id
+    assert registry.plan("grey", SampleRequest(count=1, rho=0.5, top_k=2)).draw.resolved.bank_revision == 600
+
+
+def test_the_command_for_a_missing_bank_has_its_flags(registry: Registry) -> None:
+    request = SampleRequest(count=1, rho=1.0, base=Base.UNIFORM, box=(-2.0, 2.0), precision=Precision.FLOAT64)
+    with pytest.raises(Refused) as caught:
+        registry.plan("plain", request)
+    expected = "magnet bank build plain@1 --base uniform --box=-2,2 --precision float64"
+    assert caught.value.metadata["command"] == expected
+
+
+def test_rows_read_stay_in_memory_until_the_bank_changes(registry: Registry) -> None:
+    bank_id = built(registry, "grey", BuildRequest(rows=64))
+    rows = registry.banks.open(bank_id).rows()
+    assert registry.banks.open(bank_id).rows() is rows
+    built(registry, "grey", BuildRequest(rows=128))
+    assert len(registry.banks.open(bank_id).rows()) == 128
+
+
+def test_rank_statistics_are_those_of_the_volumes(registry: Registry) -> None:
+    held = registry.generators.get("grey")
+    found = registry.rank(held, 100)
+    assert found is not None
+    assert (found.latents, len(found.log_volume_sd)) == (100, LATENT_DIM)
+    assert found.log_volume_sd[0] > 0
+    assert registry.rank(held, 0) is None
+
+
+def test_limits_are_told(repository: Path, tmp_path: Path) -> None:
+    registry = Registry([repository], tmp_path, max_count=10, max_bank_rows=20)
+    with pytest.raises(InvalidInput, match="1 to 10") as caught:
+        registry.plan("grey", SampleRequest(count=11, rho=0.0))
+    assert caught.value.field == "count"
+    with pytest.raises(InvalidInput, match="1 to 20") as caught:
+        registry.plan_build("grey", BuildRequest(rows=21))
+    assert caught.value.field == "rows"
+    held = registry.generators.get("grey")
+    with pytest.raises(InvalidInput, match="at most 10") as caught:
+        registry.generate(held, np.zeros((11, LATENT_DIM), np.float32), Wanted())
+    assert caught.value.field == "latents"
+
+
+def test_the_device_is_found_or_refused(repository: Path, tmp_path: Path) -> None:
+    auto = Registry([repository], tmp_path).engine()
+    assert auto == Engine(device="cuda:0" if torch.cuda.is_available() else "cpu", threads=1)
+    with pytest.raises(InvalidInput) as caught:
+        Registry([repository], tmp_path, device="cuda:99")
+    assert caught.value.field == "device"
