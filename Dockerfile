@@ -36,7 +36,7 @@ ENV PATH=/opt/magnet/bin:$PATH \
     MAGNET_HOST=0.0.0.0 \
     MAGNET_PORT=50051 \
     MAGNET_STORE=/var/lib/magnet/banks \
-    MAGNET_REPOSITORIES='["/generators"]'
+    MAGNET_REPOSITORIES=/generators
 USER 10001:10001
 WORKDIR /var/lib/magnet
 VOLUME ["/generators", "/var/lib/magnet"]

@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -20,7 +20,9 @@ from examples.demo.charts import contact_sheet, ess_chart, share_chart
 from examples.demo.classifier import Classifier
 from examples.demo.server import served
 from examples.demo.shares import Evidence, Figures, figures
-from magnet_client import BankInfo, Client, Draw
+from magnet_client import BankInfo, Client, Draw, Generated
+
+Law = Literal["prior", "uniform"]
 
 GENERATOR = "fashion"
 BANK_ROWS = 10_240
@@ -38,7 +40,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     with served(out / "store", out / "server.log") as address, Client(address) as client:
         console.print(f"server at [bold]{address}[/], banks in {out / 'store'}")
-        banks = {base: build(client, base) for base in ("prior", "uniform")}
+        laws: tuple[Law, ...] = ("prior", "uniform")
+        banks = {base: build(client, base) for base in laws}
         classifier = Classifier()
         evidence = {base: label(client, classifier, bank) for base, bank in banks.items()}
         generator = client.generator(GENERATOR)
@@ -62,8 +65,8 @@ def main(
         k: ([c.rho for c in grid.cells if c.top_k == k], [c.ess for c in grid.cells if c.top_k == k])
         for k in sorted({c.top_k for c in grid.cells})
     }
-    images = {name: (f"rho {draw.rho:g}, k {draw.top_k}, ESS {draw.ess:,.0f}", draw.images) for name, draw in draws.items()}
-    contact_sheet(out / "contact_sheet.png", images)
+    sheets = {name: (f"rho {d.rho:g}, k {d.top_k or '-'}, ESS {d.ess:,.0f}", bytes_of(d)) for name, d in draws.items()}
+    contact_sheet(out / "contact_sheet.png", sheets)
     share_chart(out / "class_shares.png", generator.labels, generator.training_shares, judged)
     ess_chart(out / "ess.png", BANK_ROWS, curves)
     summary = {
@@ -75,11 +78,11 @@ def main(
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(table(draws, judged))
     names = ", ".join(generator.labels[c] for c in rare)
-    console.print(f"rare classes: {names}. Wrote contact_sheet.png, class_shares.png, ess.png, summary.json to {out}/ "
-                  f"in {summary['seconds']:.0f} s; server stopped.")  # fmt: skip
+    written = "contact_sheet.png, class_shares.png, ess.png, summary.json"
+    console.print(f"rare classes: {names}. Wrote {written} to {out}/ in {summary['seconds']:.0f} s; server stopped.")
 
 
-def build(client: Client, base: str) -> BankInfo:
+def build(client: Client, base: Law) -> BankInfo:
     """Builds the bank of one base law, with a progress bar."""
     with Progress(
         TextColumn("{task.description}"),
@@ -101,11 +104,16 @@ def build(client: Client, base: str) -> BankInfo:
 def label(client: Client, classifier: Classifier, bank: BankInfo) -> Evidence:
     """Runs every row of a bank through the generator and labels the images."""
     rows = client.read_bank(bank.bank_id)
-    parts: list[NDArray[np.uint8]] = [
-        client.generate(GENERATOR, rows.latents[start : start + PAGE], images="uint8").images
+    parts = [
+        bytes_of(client.generate(GENERATOR, rows.latents[start : start + PAGE], images="uint8"))
         for start in range(0, len(rows.latents), PAGE)
     ]
     return Evidence(rows.log_volumes.astype(np.float64), classifier.label(np.concatenate(parts)))
+
+
+def bytes_of(answer: Draw | Generated) -> NDArray[np.uint8]:
+    """The images of an answer that was asked for bytes, [rows, 28, 28]."""
+    return np.asarray(answer.images, dtype=np.uint8)
 
 
 def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
@@ -137,7 +145,18 @@ def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
 def table(draws: dict[str, Draw], judged: dict[str, Figures]) -> Table:
     """The figures for a terminal."""
     result = Table(title=f"{GENERATOR}: class figures over {BANK_ROWS // 2:,} held-out bank rows, 95 % intervals")
-    for column in ("draw", "rho", "k", "ESS", "k-hat", "distinct", "result", "tv to uniform", "rare share", "top prob."):
+    for column in (
+        "draw",
+        "rho",
+        "k",
+        "ESS",
+        "k-hat",
+        "distinct",
+        "result",
+        "tv to uniform",
+        "rare share",
+        "top prob.",
+    ):
         result.add_column(column, justify="left" if column in ("draw", "result") else "right")
     for name, draw in draws.items():
         f = judged[name]

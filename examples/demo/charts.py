@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from examples.demo.shares import Figures
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first)
+import matplotlib.pyplot as plt
 
 __all__ = ["contact_sheet", "ess_chart", "share_chart"]
 

@@ -37,9 +37,7 @@ class Evidence:
 
     def part(self, rows: slice) -> Evidence:
         """Some of the rows."""
-        return Evidence(
-            self.log_volumes[rows], Labels(self.labels.classes[rows], self.labels.top_probability[rows])
-        )
+        return Evidence(self.log_volumes[rows], Labels(self.labels.classes[rows], self.labels.top_probability[rows]))
 
     def log_weights(self, rho: float, top_k: int) -> NDArray[np.float64]:
         """rho log v_k, [rows]; 0 for rho = 0, -inf where rank < k. The bank's law is the base: nothing to correct."""
@@ -71,8 +69,9 @@ class Figures:
 
 def normalised(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights that sum to 1, [rows]."""
-    weights = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    return weights
 
 
 def effective_sample_size(log_weights: NDArray[np.float64]) -> float:
@@ -114,7 +113,8 @@ def figures(
         return Interval(float(value), float(low), float(high))
 
     def tv(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.abs(shares - 1 / classes).sum(axis=-1) / 2
+        distance: NDArray[np.float64] = np.abs(shares - 1 / classes).sum(axis=-1) / 2
+        return distance
 
     shares, boot_shares = point[:classes], boot[:, :classes]
     return Figures(

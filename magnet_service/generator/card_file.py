@@ -115,7 +115,8 @@ def _arguments(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(value: object, field: str) -> tuple[float, ...]:
-    numbers = value if isinstance(value, list) else [None]
+    _require(isinstance(value, list), field, "write a list of numbers")
+    numbers: list[Any] = value if isinstance(value, list) else []
     # Python counts true and false as integers; TOML does not.
     _require(all(type(number) in (int, float) for number in numbers), field, "write a list of numbers")
     return tuple(float(number) for number in numbers)

@@ -28,8 +28,8 @@ def tangent_basis(latents: Float[Tensor, "rows latent"]) -> Float[Tensor, "rows 
     Cost: O(d^2) a row.
 
     Example:
-        >>> tangent_basis(torch.tensor([[0.0, 2.0]]))
-        tensor([[[-1., 0.]]])
+        >>> tangent_basis(torch.tensor([[0.0, 2.0]])).tolist()
+        [[[-1.0, 0.0]]]
     """
     unit = latents / torch.linalg.vector_norm(latents, dim=1, keepdim=True)
     first = unit[:, :1]

@@ -2,115 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 import torch
-from torch import Tensor
 
-from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Program, Value
+from magnet_service.generator.program import Argument, BatchSize, Constant, Value
+from tests.generator.example import Example, draw, one
+from tests.generator.map_examples import convolutions, pooling, resampling
 
-__all__ = ["EXAMPLES", "Example", "oracle", "program_of"]
+__all__ = ["EXAMPLES"]
 
 Z = Value("z")
 ROWS = BatchSize()
-MAP, SIGNAL, VOLUME, VECTOR = (2, 5, 6), (2, 7), (2, 3, 4, 3), (6,)
-
-
-@dataclass(frozen=True)
-class Example:
-    """Calls on one latent value; the last one is of the operator in question.
-
-    Attributes:
-        target: the operator in question, without `aten.`.
-        shape: of one latent.
-        calls: (target without `aten.`, arguments, outputs).
-        constants: by name.
-        positive: whether the latents must be positive.
-        output: the value to look at.
-    """
-
-    target: str
-    shape: tuple[int, ...]
-    calls: tuple[tuple[str, Mapping[str, Argument], tuple[str, ...]], ...]
-    constants: Mapping[str, Tensor] = field(default_factory=dict)
-    positive: bool = False
-    output: str = "out"
-
-    def latents(self, rows: int, seed: int = 3) -> Tensor:
-        latents = draw(rows, *self.shape, seed=seed)
-        return latents.abs() + 0.1 if self.positive else latents
-
-
-def draw(*shape: int, seed: int = 0) -> Tensor:
-    source = torch.Generator().manual_seed(seed + 1000 * len(shape) + sum(shape))
-    return torch.randn(shape, generator=source, dtype=torch.float64)
-
-
-def one(
-    target: str,
-    shape: tuple[int, ...] = VECTOR,
-    constants: Mapping[str, Tensor] | None = None,
-    outputs: tuple[str, ...] = ("out",),
-    /,
-    *,
-    positive: bool = False,
-    first: str = "self",
-    **arguments: Argument,
-) -> Example:
-    """A single call that reads the latent as its first argument."""
-    named = {
-        name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in (constants or {}).items()
-    }
-    given: dict[str, Argument] = {first: Z} if first else {}
-    return Example(target, shape, ((target, {**given, **arguments}, outputs),), named, positive)
+MAP, VECTOR = (2, 5, 6), (6,)
 
 
 W, B, C = Constant("w"), Constant("b"), Constant("c")
-
-
-def convolutions() -> list[Example]:
-    found = []
-    for dims, shape in ((1, SIGNAL), (2, MAP), (3, VOLUME)):
-        ones, kernel = (1,) * dims, (3, 2, 2)[:dims]
-        step = (2, 1, 1)[:dims]
-        plain = {"w": draw(4, 1, *kernel), "b": draw(4)}
-        turned = {"w": draw(2, 3, *kernel), "b": draw(6)}
-        shared: dict[str, Argument] = {
-            "weight": W,
-            "bias": B,
-            "stride": step,
-            "padding": ones,
-            "dilation": ones,
-            "groups": 2,
-        }
-        found += [
-            one(f"conv{dims}d.default", shape, plain, first="input", **shared),
-            one(f"conv{dims}d.padding", shape, {"w": draw(4, 2, *kernel)}, first="input", weight=W, padding="same"),
-            one(
-                f"conv_transpose{dims}d.{'default' if dims == 1 else 'input'}",
-                shape,
-                turned,
-                first="input",
-                **shared,
-                output_padding=tuple(value - 1 for value in step),
-            ),
-        ]
-    full: dict[str, Argument] = {
-        "weight": W,
-        "bias": B,
-        "stride": (2, 1),
-        "padding": (1, 0),
-        "dilation": (1, 2),
-        "transposed": True,
-        "output_padding": (1, 0),
-        "groups": 2,
-    }
-    constants = {"w": draw(2, 3, 3, 2), "b": draw(6)}
-    flags: dict[str, Argument] = {"benchmark": False, "deterministic": False, "cudnn_enabled": True, "allow_tf32": True}
-    found.append(one("convolution.default", MAP, constants, first="input", **full))
-    found.append(one("_convolution.default", MAP, constants, first="input", **full, **flags))
-    return found
 
 
 def normalizations() -> list[Example]:
@@ -160,57 +65,6 @@ def piecewise() -> list[Example]:
     return found
 
 
-def pooling() -> list[Example]:
-    found = []
-    for dims, shape in ((1, SIGNAL), (2, MAP), (3, VOLUME)):
-        kernel = (3, 2, 2)[:dims]
-        shared: dict[str, Argument] = {"kernel_size": kernel, "stride": (2, 1, 1)[:dims], "padding": (1,) * dims}
-        found += [
-            one(f"avg_pool{dims}d.default", shape, **shared, ceil_mode=True, count_include_pad=False),
-            one(f"max_pool{dims}d.default", shape, **shared, dilation=(1,) * dims, ceil_mode=True),
-            one(f"max_pool{dims}d_with_indices.default", shape, None, ("out", "places"), **shared),
-        ]
-    return [
-        *found,
-        one("adaptive_avg_pool1d.default", SIGNAL, output_size=(3,)),
-        one("adaptive_avg_pool2d.default", MAP, output_size=(3, 2)),
-        one("_adaptive_avg_pool2d.default", MAP, output_size=(2, 4)),
-        one("mean.dim", MAP, dim=(-1, 1), keepdim=True),
-        one("sum.dim_IntList", MAP, dim=(2,), keepdim=False),
-    ]
-
-
-def resampling() -> list[Example]:
-    found = []
-    for name, shape, scales in (
-        ("upsample_nearest1d", SIGNAL, ("scales",)),
-        ("upsample_nearest2d", MAP, ("scales_h", "scales_w")),
-        ("upsample_nearest3d", VOLUME, ("scales_d", "scales_h", "scales_w")),
-        ("_upsample_nearest_exact1d", SIGNAL, ("scales",)),
-        ("_upsample_nearest_exact2d", MAP, ("scales_h", "scales_w")),
-        ("upsample_linear1d", SIGNAL, ("scales",)),
-        ("upsample_bilinear2d", MAP, ("scales_h", "scales_w")),
-        ("upsample_trilinear3d", VOLUME, ("scales_d", "scales_h", "scales_w")),
-        ("upsample_bicubic2d", MAP, ("scales_h", "scales_w")),
-    ):
-        factors = (1.7, 2.4, 1.5)[: len(scales)]
-        size = tuple(int(extent * factor) for extent, factor in zip(shape[1:], factors, strict=True))
-        align: dict[str, Argument] = {} if "nearest" in name else {"align_corners": len(scales) == 2}
-        found.append(one(f"{name}.vec", shape, first="input", output_size=None, scale_factors=factors, **align))
-        found.append(
-            one(f"{name}.default", shape, output_size=size, **align, **dict(zip(scales, factors, strict=True)))
-        )
-    return [
-        *found,
-        one("pad.default", MAP, pad=(1, 2, 0, 1), mode="circular"),
-        one("constant_pad_nd.default", MAP, pad=(1, 2, -1, 1, 1, 0), value=0.7),
-        one("reflection_pad1d.default", SIGNAL, padding=(2, 1)),
-        one("reflection_pad2d.default", MAP, padding=(2, 1, 0, 3)),
-        one("replication_pad1d.default", SIGNAL, padding=(2, 1)),
-        one("replication_pad2d.default", MAP, padding=(2, 1, 0, 3)),
-    ]
-
-
 def shaping() -> list[Example]:
     wide = (3, 4, 2)
     found = [
@@ -238,6 +92,10 @@ def shaping() -> list[Example]:
             one(f"squeeze{suffix}.dims", (3, 1, 2, 1), dim=(2, 3)),
             one(f"unsqueeze{suffix}.default", (3, 2), dim=-2),
         ]
+    casts = ("_to_copy.default", "to.dtype", "to.dtype_layout")
+    found += [one(name, wide, dtype="float64", non_blocking=False) for name in casts]
+    found.append(one("to.device", wide, device="cpu", dtype="float64"))
+    found.append(one("lift_fresh.default", wide))
     copies = ("clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy")
     found += [one(f"{name}.default", wide) for name in copies]
     found += [
@@ -366,40 +224,3 @@ EXAMPLES: tuple[Example, ...] = tuple(
     )
     for example in family()
 )
-
-
-def program_of(example: Example, before: float | None = None) -> Program:
-    """The example as a program, perhaps behind a product with a number."""
-    calls = [
-        Call(f"aten.{target}", arguments, outputs, f"call {index} of {len(example.calls)} ({outputs[0]})")
-        for index, (target, arguments, outputs) in enumerate(example.calls, 1)
-    ]
-    latent = "z"
-    if before is not None:
-        latent = "start"
-        calls.insert(0, Call("aten.mul.Tensor", {"self": Value("start"), "other": before}, ("z",), "call 0"))
-    return Program(latent, example.shape, example.output, tuple(calls), example.constants, None)
-
-
-def oracle(example: Example, latents: Tensor) -> Tensor:
-    """What torch's own operators say, called by name."""
-    values: dict[str, Tensor] = {"z": latents.clone(), **example.constants}
-
-    def resolve(argument: Argument) -> object:
-        if isinstance(argument, Value | Constant):
-            return values[argument.name]
-        if isinstance(argument, BatchSize):
-            return latents.shape[0]
-        return [resolve(item) for item in argument] if isinstance(argument, tuple) else argument
-
-    for target, arguments, outputs in example.calls:
-        name, overload = target.split(".")
-        function = getattr(getattr(torch.ops.aten, name), overload)
-        keywords = {key: resolve(value) for key, value in arguments.items()}
-        if name in ("full", "zeros", "ones"):
-            keywords["dtype"] = torch.float64
-        # autograd must see through a detached value, which is the value itself
-        result = keywords["self"] if name in ("detach", "detach_") else function(**keywords)
-        results = result if isinstance(result, tuple | list) else (result,)
-        values.update(zip(outputs, results, strict=True))
-    return values[example.output]

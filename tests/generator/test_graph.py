@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from magnet_service.errors import DamagedData, MagnetError, UnsupportedOperation
 from magnet_service.generator import Generator, Precision, export_module, export_program, lower, read_archive
+from magnet_service.generator.interpreter import ALLOWED
+from magnet_service.generator.operations import FOLDABLE, TARGETS
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Program, Value
-from tests.generator.examples import EXAMPLES, program_of
+from tests.generator.example import program_of
+from tests.generator.examples import EXAMPLES
 from tests.generator.families import FAMILIES, Family, by_name, generator_of
 
 Z, H, ROWS = Value("z"), Value("h"), BatchSize()
@@ -51,6 +54,7 @@ REFUSED: tuple[tuple[str, Program, str], ...] = (
         "evaluation mode",
     ),
     ("batch norm without statistics", program(("batch_norm.default", {"input": Z, "training": False})), "statistics"),
+    ("rounding inside", program(("to.dtype", {"self": Z, "dtype": "float16"})), "rounds what is computed"),
     ("random slopes", program(("rrelu.default", {"self": Z, "training": True})), "evaluation mode"),
     ("weight from the latent", program(("linear.default", {"input": Z, "weight": Z})), "depends on the latent"),
     (
@@ -257,6 +261,10 @@ def test_arguments_that_make_no_sense_are_refused_and_never_crash() -> None:
                 refused += 1
     assert lowered > 100
     assert refused > 500
+
+
+def test_whatever_the_table_takes_the_reference_takes_too() -> None:
+    assert (set(TARGETS) | FOLDABLE) <= ALLOWED
 
 
 def test_a_three_dimensional_dense_layer_is_one_node() -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from magnet_service.generator import TABLE, Generator, Kind, Precision, activation_pattern, lower
 from magnet_service.generator.operations import TARGETS
 from magnet_service.generator.program import Value
-from tests.generator.examples import EXAMPLES, Example, oracle, program_of
+from tests.generator.example import Example, oracle, program_of
+from tests.generator.examples import EXAMPLES
 from tests.generator.families import FAMILIES, generator_of
 
 ROWS = 3

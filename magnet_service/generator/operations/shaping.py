@@ -141,9 +141,13 @@ def lower_pixel_shuffle(call: CallReader) -> Lowered:
 
 
 def lower_identity(call: CallReader) -> Lowered:
-    """Copies, and dropout in evaluation."""
+    """Copies, casts between the two working precisions, and dropout in evaluation."""
     if "dropout" in call.call.target and call.flag("train", "native" in call.call.target):
         call.refuse("it draws noise in training; export the generator in evaluation mode")
+    if call.given("dtype") and call.text("dtype", "") not in ("float32", "float64"):
+        call.refuse(
+            f"a cast to {call.call.arguments['dtype']} rounds what is computed; export the generator in float32"
+        )
     return call.value("input" if call.given("input") else "self")
 
 
@@ -215,6 +219,7 @@ IDENTITY = structural(
     (
         *(f"{name}.default" for name in ("clone", "contiguous", "alias", "detach", "detach_", "lift_fresh_copy")),
         *(f"{name}.default" for name in ("dropout", "dropout_", "feature_dropout", "alpha_dropout", "native_dropout")),
+        *("_to_copy.default", "to.dtype", "to.dtype_layout", "to.device", "lift_fresh.default"),
     ),
     lower_identity,
     lambda node, value: value,

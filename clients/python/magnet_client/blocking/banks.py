@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from magnet.v1 import bank_pb2
 from magnet_client import codec
@@ -103,7 +103,7 @@ class Banks(Connection):
         request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
         return codec.decode_progress(self._call(self._banks.BuildBank, request, timeout))
 
-    def watch_build(self, operation: str, *, timeout: float | None = None) -> Iterator[Progress]:
+    def watch_build(self, operation: str, *, timeout: float | None = None) -> Generator[Progress, None, None]:
         """Follow a build.
 
         Arguments:
