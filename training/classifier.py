@@ -46,7 +46,7 @@ def train(data: ImageSet, held_out: ImageSet, *, seed: int, epochs: int, batch: 
     """Return a trained classifier: AdamW, one-cycle rate, shifts and mirrors."""
     torch.manual_seed(seed)
     draws = torch.Generator().manual_seed(seed)
-    classifier = Classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    classifier: Classifier = Classifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=3e-3, weight_decay=1e-2)
     steps = len(data.labels) // batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=epochs * steps)
@@ -63,7 +63,8 @@ def train(data: ImageSet, held_out: ImageSet, *, seed: int, epochs: int, batch: 
             schedule.step()
         seconds = time.monotonic() - begun
         print(f"epoch {epoch + 1} test accuracy {accuracy(classifier, held_out):.4f} {seconds:.0f} s", flush=True)
-    return classifier.eval()
+    classifier.eval()
+    return classifier
 
 
 def main() -> None:

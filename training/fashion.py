@@ -84,7 +84,16 @@ def report(averaged: nn.Module, classifier: Classifier, target: Tensor, step: in
 
 
 def train(
-    images: Tensor, classifier: Classifier, out: Path, *, seed: int, steps: int, stop: int, batch: int, every: int, begin: int
+    images: Tensor,
+    classifier: Classifier,
+    out: Path,
+    *,
+    seed: int,
+    steps: int,
+    stop: int,
+    batch: int,
+    every: int,
+    begin: int,
 ) -> int:
     """Train, write `fashion.pt` in `out`, the checkpoint with the smallest Frechet distance, and return its update.
 

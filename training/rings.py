@@ -60,7 +60,8 @@ def penalty(critic: nn.Module, real: Tensor, fake: Tensor, draws: torch.Generato
     mix = torch.rand(len(real), 1, generator=draws)
     between = (mix * real + (1 - mix) * fake).requires_grad_(True)
     (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (slope.norm(dim=1) - 1.0).square().mean()
+    mean: Tensor = (slope.norm(dim=1) - 1.0).square().mean()
+    return mean
 
 
 def train(*, seed: int, steps: int, batch: int, inner: int, weight: float) -> nn.Sequential:

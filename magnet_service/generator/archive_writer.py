@@ -35,7 +35,8 @@ def write_archive(program: torch.export.ExportedProgram, path: str | os.PathLike
         Nothing.
 
     Raises:
-        Refused: a weight is a tensor subclass or a custom object, which torch stores as a pickle.
+        Refused: a weight is a tensor subclass or a custom object, which torch stores as a pickle; or a torch before 2.9,
+            which stores all weights so.
         OSError: the file cannot be written.
 
     Accuracy: weights bit for bit; equal programs of one torch build give equal files.
@@ -46,6 +47,12 @@ def write_archive(program: torch.export.ExportedProgram, path: str | os.PathLike
         torch.export.save(program, buffer)
     with zipfile.ZipFile(buffer) as source:
         members = {name.partition("/")[2]: source.read(name) for name in source.namelist()}
+    if "models/model.json" not in members:
+        raise Refused(
+            f"torch {torch.__version__} exports an older form of archive, with its weights in a pickle; export with "
+            "torch >= 2.9. Reading and serving archives works with the torch that is installed.",
+            reason="OLD_TORCH",
+        )
     for name in members:
         if name.endswith("_config.json") and b'"use_pickle": true' in members[name]:
             raise Refused(

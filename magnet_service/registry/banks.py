@@ -168,7 +168,9 @@ class BankShelf:
         )
         shard_rows = -(-10_240 // engine.tile_rows) * engine.tile_rows
         bank = self._store.ensure(spec, stamp=stamp(engine), shard_rows=shard_rows)
-        return Build(held, bank, request.rows, build(bank, held.generator, engine, request.rows))
+        # One tile a step: a request that comes in between waits for no more, and larger steps are no faster.
+        steps = build(bank, held.generator, engine, request.rows, progress_rows=engine.tile_rows)
+        return Build(held, bank, request.rows, steps)
 
 
 def _command(held: HeldGenerator, request: SampleRequest) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 from typing import TypeVar
 
 from magnet_service.rpc.turnstile import Turnstile
@@ -17,6 +18,8 @@ StopSignal = Callable[[], bool]
 """Asked between tiles: whether the caller has left."""
 
 Value = TypeVar("Value")
+
+_TURN_SECONDS = 0.02
 
 
 class Worker:
@@ -58,7 +61,7 @@ class Worker:
             raise
 
     async def steps(self, items: Iterator[Value]) -> AsyncIterator[Value]:
-        """Advances a generator in the background: one step whenever no request waits.
+        """Advances a generator in the background; a request that comes waits for one step at most.
 
         Arguments:
             items: advanced in the worker's thread only, and closed there too if it is a generator.
@@ -72,10 +75,13 @@ class Worker:
         try:
             while True:
                 await self._turnstile.enter(background=True)
-                found = await asyncio.shield(self._submit(lambda: list(islice(items, 1))))
-                if not found:
+                found: list[Value] = []
+                turn = self._submit(partial(self._advance, items, found))
+                await asyncio.wait([turn])
+                for item in found:  # also those before an error
+                    yield item
+                if turn.result():
                     return
-                yield found[0]
         finally:
             # Behind a step that may still run: one thread keeps the order.
             self._thread.submit(getattr(items, "close", lambda: None))
@@ -84,7 +90,21 @@ class Worker:
         """Waits for what runs, drops what waits, and ends the thread."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
+    def _advance(self, items: Iterator[Value], found: list[Value]) -> bool:
+        # Several short steps in one turn spare the way to the loop and back; a waiting request still ends the turn.
+        end = time.monotonic() + _TURN_SECONDS
+        for item in items:
+            found.append(item)
+            if self._turnstile.waiting or time.monotonic() >= end:
+                return False
+        return True
+
     def _submit(self, work: Callable[[], Value]) -> asyncio.Future[Value]:
         running = asyncio.get_running_loop().run_in_executor(self._thread, work)
-        running.add_done_callback(lambda _: self._turnstile.leave())
+        running.add_done_callback(self._left)
         return running
+
+    def _left(self, done: asyncio.Future[Value]) -> None:
+        self._turnstile.leave()
+        if not done.cancelled():
+            done.exception()  # looked at, so that asyncio does not complain where the caller is gone

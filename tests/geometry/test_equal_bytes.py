@@ -8,6 +8,7 @@ import torch
 from magnet_service.errors import Cancelled
 from magnet_service.generator import Generator, Precision
 from magnet_service.geometry import Engine, Volumes, columns, volume, volumes
+from tests.generator.families import by_name, generator_of
 from tests.geometry.oracles import dense, random_latents
 
 FIELDS = ("log_singular_values", "rank", "recomputed", "finite")
@@ -111,3 +112,14 @@ def test_blocks_of_columns_change_nothing_beyond_rounding(
     difference = (blocked.log_singular_values - whole.log_singular_values)[finite]
     assert float(difference.abs().max()) < 1e-6
     assert_same_bytes(volumes(generator, latents[16:32], engine=engine), blocked, slice(16, 32))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "residual", "pooled"])
+def test_convolutions_too(name: str) -> None:
+    family = by_name(name)
+    generator, latents = generator_of(family), family.latents(48).float()
+    whole = volumes(generator, latents)
+    assert_same_bytes(volumes(generator, latents[16:40]), whole, slice(16, 40))
+    other = family.latents(16, seed=5).float()
+    other[3] = latents[19]
+    assert torch.equal(volumes(generator, other).log_singular_values[3], whole.log_singular_values[19])

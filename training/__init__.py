@@ -1,0 +1,1 @@
+"""Scripts that train, measure and export the bundled generators."""
