@@ -126,6 +126,8 @@ def load_settings(**flags: Any) -> Settings:
     Raises:
         InvalidInput: a value out of range, an unknown name in the file, or no such file; `field` names the setting.
 
+    Accuracy: exact.
+
     Example:
         >>> load_settings(port=0, threads=1).port
         0

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
-from magnet_service.generator import Precision, add_generator, export_module
+from magnet_service.generator import Manifold, Precision, add_generator, export_module
 from magnet_service.geometry import Engine
 from magnet_service.registry import BuildRequest, DescribeRequest, Registry, Wanted, page, spans
 from magnet_service.sampling import Base, SampleRequest
@@ -181,3 +181,40 @@ def test_the_device_is_found_or_refused(repository: Path, tmp_path: Path) -> Non
     with pytest.raises(InvalidInput) as caught:
         Registry([repository], tmp_path, device="cuda:99")
     assert caught.value.field == "device"
+
+
+def test_a_bank_without_rows_is_not_chosen_over_one_that_has_some(registry: Registry) -> None:
+    prior = built(registry, "plain", BuildRequest(rows=512))
+    uniform = registry.plan_build("plain", BuildRequest(rows=512, base=Base.UNIFORM))
+    request = SampleRequest(count=1, rho=1.0, base=Base.UNIFORM)
+    assert registry.plan("plain", request).draw.resolved.bank_id == prior
+    for _ in uniform.steps:
+        pass
+    assert registry.plan("plain", request).draw.resolved.bank_id == uniform.bank.id
+
+
+def test_a_bank_finds_its_generator_by_digest_old_versions_too(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path / "mine")
+    shelf = Registry([tmp_path / "mine"], tmp_path / "store").generators
+    digest = shelf.get("grey").generator.digest
+    assert shelf.reference_of(digest) == "grey@1"
+    export_module(picture(7), LATENT_DIM, tmp_path / "generator.pt2")
+    add_generator(tmp_path / "mine", "grey", tmp_path / "generator.pt2", new_version=True)
+    assert shelf.reference_of(digest) == "grey@1"
+    assert shelf.reference_of(shelf.get("grey").generator.digest) == "grey@2"
+    assert shelf.reference_of("0" * 64) == ""
+
+
+def test_on_a_sphere_there_is_one_column_less(repository: Path, tmp_path: Path) -> None:
+    export_module(picture(3), LATENT_DIM, tmp_path / "generator.pt2")
+    add_generator(tmp_path / "mine", "globe", tmp_path / "generator.pt2", prior="sphere(radius=2)")
+    registry = Registry([tmp_path / "mine"], tmp_path / "store", threads=1)
+    held = registry.generators.get("globe")
+    with pytest.raises(InvalidInput, match="1 to 5"):
+        registry.plan("globe", SampleRequest(count=1, rho=1.0, top_k=LATENT_DIM))
+    built(registry, "globe", BuildRequest(rows=320))
+    drawn = registry.plan("globe", SampleRequest(count=40, rho=0.5, top_k=LATENT_DIM - 1, seed=2))
+    resampled = page(drawn, 0, 40, Wanted(latents=True, log_volumes=True))
+    found, k = registry.volumes(held, resampled.latents, manifold=Manifold.OUTPUT, precision=Precision.FLOAT32, top_k=0)
+    assert k == LATENT_DIM - 1
+    np.testing.assert_allclose(resampled.log_volumes, found.log_singular_values.sum(1), atol=2e-5)

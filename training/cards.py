@@ -27,7 +27,7 @@ The rarest three are {rare}. The data is not part of this repository.
   {parameters:,} parameters. Unconditional.
 * Training: hinge loss; critic with spectral norm (arXiv 1802.05957) and a minibatch-stddev channel; shifts by up to two
   pixels of real and generated images alike (arXiv 2006.10738); Adam 2e-4 / 4e-4 with betas (0, 0.9); batch {batch};
-  {steps} updates, both rates faded to a tenth over the last quarter.
+  {stop} updates of a schedule of {steps} whose last quarter fades both rates to a tenth.
 * Kept: the average of the weights (decay 0.999) at update {chosen_step}, the report (one every {every} updates) with
   the smallest Frechet distance. BatchNorm statistics averaged over prior latents.
 * Seed {seed}, {minutes:.0f} minutes on {machine}; the machine was shared with other work.
@@ -43,9 +43,9 @@ full balanced set). The last column is the weighting chosen below.
 * Mean top probability {top:.3f} (training images: {real_top:.3f}).
 * Frechet distance in the classifier's 96 features, 10,000 draws against all {rows:,} training rows: {frechet:.2f}
   (one half of the training rows against the other: {frechet_halves:.2f}). Not comparable with Inception features; the
-  checkpoint was chosen by this figure on other draws.
-* Precision {precision:.3f}, recall {recall:.3f} (k-NN, k = {neighbours}, arXiv 1904.06991;
-  {manifold_rows:,} rows of each).
+  checkpoint was chosen by such a figure on other draws{note}.
+* Precision {precision:.3f}, recall {recall:.3f} (k-NN, k = {neighbours}, arXiv 1904.06991; {manifold_rows:,} rows of
+  each).
 
 ## Volumes
 
@@ -75,16 +75,18 @@ A plane generator, latents uniform on [-1, 1]^2 to points of the plane, for exac
 
 ## Data
 
-Drawn by the script: Gaussians of standard deviation {spread:g} on concentric rings ({rings}),
-in the spirit of the 2-D WGAN toy of Humayun et al. 2024 (arXiv 2408.04809, Figure 12), whose architecture is not given.
+Drawn by the script: Gaussians of standard deviation {spread:g} on concentric rings
+({rings}), in the spirit of the 2-D WGAN toy of Humayun et
+al. 2024 (arXiv 2408.04809, Figure 12), whose architecture is not given.
 
 ## Recipe
 
 * Generator: Linear and ReLU, widths 2-32-32-32-2, linear head, {parameters:,} parameters.
 * Training: WGAN with gradient penalty (arXiv 1704.00028) of weight {weight:g}; {inner} critic updates for each of
   {steps} generator updates; batch {batch}; Adam 1e-3 / 2e-3, rates faded; weights averaged.
-* Seed {seed}, {seconds:.0f} seconds on {machine}. Seeds 1 to 3 were tried: all are full rank on every tile; this
-  one has the gentlest spread of log v. Longer training folds the map more and lets log v spread beyond 1.2 nats.
+* Seed {seed}, {seconds:.0f} seconds on {machine}, shared with other work.
+* Seeds 1 to 3 were tried: all are full rank on every tile, and this one has the gentlest spread of log v. Longer
+  training folds the map more and lets log v spread beyond 1.2 nats.
 
 ## Samples
 

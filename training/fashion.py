@@ -111,7 +111,7 @@ def train(
     torch.manual_seed(seed)
     draws = torch.Generator().manual_seed(seed)
     generator = fashion_generator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
-    critic = FashionCritic(spectral=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    critic = FashionCritic().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     averaged = copy.deepcopy(generator).requires_grad_(False)
     pull = torch.optim.Adam(generator.parameters(), lr=2e-4, betas=(0.0, 0.9), fused=True)
     push = torch.optim.Adam(critic.parameters(), lr=4e-4, betas=(0.0, 0.9), fused=True)
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/training"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=11_000, help="length of the schedule of the rates")
-    parser.add_argument("--stop", type=int, default=9500, help="updates done of it; training.refine goes on from there")
+    parser.add_argument("--stop", type=int, default=9500, help="updates done of it")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--every", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2)
@@ -190,6 +190,7 @@ def main() -> None:
         batch=options.batch,
         every=options.every,
         chosen_step=chosen,
+        note="",
         seconds=time.monotonic() - begun,
     )
 

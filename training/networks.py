@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
@@ -43,36 +41,22 @@ def fashion_generator() -> nn.Sequential:
     )
 
 
-def kaiming(layer: nn.Module) -> nn.Module:
-    """Return the layer with weights drawn for LeakyReLU 0.2 and a zero bias."""
-    if isinstance(layer, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(layer.weight, 0.2)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    return layer
-
-
 class FashionCritic(nn.Module):
-    """Convolutional critic with a minibatch-stddev channel.
+    """Convolutional critic: spectral norm (Miyato et al. 2018, arXiv 1802.05957) and a minibatch-stddev channel."""
 
-    Arguments:
-        spectral: divide each weight by its spectral norm (Miyato et al. 2018, arXiv 1802.05957).
-    """
-
-    def __init__(self, *, spectral: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        bound: Callable[[nn.Module], nn.Module] = spectral_norm if spectral else kaiming
         self.trunk = nn.Sequential(
-            bound(nn.Conv2d(1, 64, 4, stride=2, padding=1)),
+            spectral_norm(nn.Conv2d(1, 64, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
-            bound(nn.Conv2d(64, 128, 4, stride=2, padding=1)),
+            spectral_norm(nn.Conv2d(64, 128, 4, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
         )
         self.head = nn.Sequential(
-            bound(nn.Conv2d(129, 192, 3, stride=2, padding=1)),
+            spectral_norm(nn.Conv2d(129, 192, 3, stride=2, padding=1)),
             nn.LeakyReLU(0.2),
             nn.Flatten(),
-            bound(nn.Linear(192 * 4 * 4, 1)),
+            spectral_norm(nn.Linear(192 * 4 * 4, 1)),
         )
 
     def forward(self, images: Tensor) -> Tensor:

@@ -122,8 +122,11 @@ class BankShelf:
             Refused: it does not fit (FOREIGN_BANK), or none does (NO_BANK): the message has the command that builds it.
             InvalidInput: more rows than the bank has; `field` is `bank_revision`.
             DamagedData: a shard is damaged.
+
+        Accuracy: exact.
         """
-        specs = [bank.spec for bank in self.all()]
+        # A bank whose first rows are still being computed serves nobody yet; the command below joins its build.
+        specs = [bank.spec for bank in self.all() if bank.revision or bank.id == request.bank_id]
         try:
             choice = choose_bank(specs, request, held.prior, generator_digest=held.generator.digest)
         except Refused as error:
@@ -152,6 +155,8 @@ class BankShelf:
         Raises:
             InvalidInput: a domain that does not fit the prior, or a seed out of range.
             Refused, DamagedData, OutOfSpace: as `Store.ensure` and `build`.
+
+        Accuracy: exact.
         """
         law = held.prior
         if request.base is Base.UNIFORM:

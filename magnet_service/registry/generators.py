@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ class GeneratorShelf:
             UnknownResource: no such generator or version.
             Refused: it does not pass its verification, holds what is never read, or its card is wrong (BAD_CARD).
             DamagedData: its files are damaged.
+
+        Accuracy: as `verify` says of what it compared.
         """
         match = _REFERENCE.fullmatch(reference)
         if match is None:
@@ -116,6 +119,30 @@ class GeneratorShelf:
         prior = parse_law(card.prior, generator.latent_dim)
         return HeldGenerator(name, version, found, card, generator, prior, folder)
 
+    def reference_of(self, digest: str) -> str:
+        """Finds a generator by its digest.
+
+        Arguments:
+            digest: as a bank has it.
+
+        Returns:
+            `name@version`, the newest versions looked at first; empty if there is none that loads.
+
+        Raises:
+            Nothing.
+
+        Accuracy: exact.
+        """
+        newest = [listing.held for listing in self.listings() if listing.held is not None]
+        for held in newest:
+            if held.generator.digest == digest:
+                return held.reference
+        for reference in (f"{held.name}@{version}" for held in newest for version in reversed(held.versions)):
+            with contextlib.suppress(MagnetError):  # an old version that does not load is not the one
+                if self.get(reference).generator.digest == digest:
+                    return reference
+        return ""
+
     def verification(self, held: HeldGenerator) -> Verification:
         """Verifies a generator in full, once.
 
@@ -127,6 +154,8 @@ class GeneratorShelf:
 
         Raises:
             The same as `get`.
+
+        Accuracy: as `verify` says.
         """
         key = (held.folder, held.version)
         marks = _marks(*key)

@@ -156,6 +156,11 @@ def spans(offset: int, count: int | None, rows: int, tile_rows: int) -> Iterator
     Yields:
         Start and count of each page; every page but the first starts at a tile, every page but the last ends at one.
 
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
+
     Example:
         >>> list(spans(5, 30, 16, 16))
         [(5, 11), (16, 16), (32, 3)]

@@ -77,6 +77,8 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
     Raises:
         InvalidInput: a k above the Jacobian's columns; `field` is `top_ks`.
         Refused, UnknownResource, DamagedData: as `BankShelf.choose`.
+
+    Accuracy: as `sampling.describe`.
     """
     columns = held.prior.columns
     ks = request.top_ks or _selection(columns)

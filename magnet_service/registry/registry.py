@@ -78,6 +78,8 @@ class Registry:
         Raises:
             InvalidInput: count above the limit, or as `resolve`.
             UnknownResource, Refused, DamagedData: as `GeneratorShelf.get`, `BankShelf.choose` and `resolve`.
+
+        Accuracy: choices are exact comparisons of the figures that the draw reports.
         """
         if request.count > self.max_count:
             raise InvalidInput(
@@ -120,6 +122,8 @@ class Registry:
         Raises:
             InvalidInput: too many latents, or top_k above the Jacobian's columns.
             Cancelled: `should_stop` answered true.
+
+        Accuracy: rounding of the precision; log-volumes as `volumes`.
         """
         self._check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
@@ -155,6 +159,8 @@ class Registry:
         Raises:
             InvalidInput: too many latents, or top_k above the Jacobian's columns.
             Cancelled: `should_stop` answered true.
+
+        Accuracy: as `geometry.volumes`.
         """
         self._check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
@@ -185,6 +191,8 @@ class Registry:
         Raises:
             InvalidInput: more rows than allowed, or as `BankShelf.plan`.
             UnknownResource, Refused, DamagedData, OutOfSpace: as `GeneratorShelf.get` and `BankShelf.plan`.
+
+        Accuracy: exact.
         """
         if request.rows > self._max_bank_rows:
             raise InvalidInput(
@@ -196,14 +204,6 @@ class Registry:
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
         return describe_polarity(self.banks, self.generators.get(reference), request)
-
-    def references(self) -> dict[str, str]:
-        """`name@version` of the newest version of every generator, by digest."""
-        return {
-            listing.held.generator.digest: listing.held.reference
-            for listing in self.generators.listings()
-            if listing.held is not None
-        }
 
     def _check_rows(self, rows: int, field: str) -> None:
         if rows > self.max_count:

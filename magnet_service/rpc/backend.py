@@ -43,6 +43,8 @@ class Backend:
 
         Raises:
             InvalidInput: reason MESSAGE_TOO_LARGE; the message names the largest number of rows that fits.
+
+        Accuracy: an upper bound; an answer that passes may be smaller.
         """
         most = (self.max_message_bytes - _FRAME_BYTES) // row_bytes
         if rows > most:

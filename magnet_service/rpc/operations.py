@@ -203,7 +203,7 @@ class OperationBoard:
     async def _run(self, operation: BuildOperation, build: Build) -> Bank:
         async for progress in self._worker.steps(build.steps):
             operation.advance(progress.rows_done, progress.rows_total)
-        return await self._worker.run(lambda _: self._registry.banks.open(build.bank.id))
+        return await self._worker.run(lambda _: self._registry.banks.open(build.bank.id), background=True)
 
     def _ended(self, operation: BuildOperation, task: asyncio.Task[Bank]) -> None:
         del self._tasks[operation.name]

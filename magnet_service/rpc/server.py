@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -102,7 +102,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
 
 
 def run(settings: Settings, ready: Ready | None = None) -> None:
-    """Serves in this process until SIGTERM or SIGINT.
+    """Serves in this process until SIGTERM or SIGINT; a second one cuts the drain short.
 
     Arguments:
         settings: everything that an operator may choose.
@@ -116,14 +116,16 @@ def run(settings: Settings, ready: Ready | None = None) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(serve(settings, stop, ready))
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await serve(settings, stop, ready)
+            loop.add_signal_handler(number, lambda: serving.cancel() if stop.is_set() else stop.set())
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
 
     asyncio.run(main())
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_server(settings: Settings) -> Iterator[str]:
     """Serves from a thread of this process for the length of a `with` block.
 

@@ -54,6 +54,11 @@ def code_of(error: MagnetError) -> grpc.StatusCode:
 
     Returns:
         Its code; subclasses of Refused answer FAILED_PRECONDITION.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
     """
     return next(CODES[base] for base in type(error).__mro__ if base in CODES)
 
@@ -67,6 +72,11 @@ def status_of(error: MagnetError, request_id: str) -> status_pb2.Status:
 
     Returns:
         The status with its details.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
     """
     details: list[Message] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata),
@@ -96,6 +106,11 @@ def internal_status(request_id: str) -> status_pb2.Status:
 
     Returns:
         An INTERNAL status that tells nothing else.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
     """
     message = f"The server failed unexpectedly; its log has the cause under request {request_id}."
     details: list[Message] = [

@@ -50,6 +50,8 @@ def decoded(data: bytes, read: Callable[[bytes], Message]) -> Message:
     Raises:
         InvalidInput: the bytes are no such message; reason MALFORMED.
         InvalidRequest: as `check`.
+
+    Accuracy: exact.
     """
     try:
         request = read(data)
@@ -69,6 +71,8 @@ def check(request: Message) -> None:
 
     Raises:
         InvalidRequest: it breaks one or more rules; one entry a violation, in the order of the fields.
+
+    Accuracy: exact.
     """
     if not request.DESCRIPTOR.full_name.startswith(_PACKAGE):
         return

@@ -38,11 +38,12 @@ class Worker:
         """Number of requests that wait."""
         return self._turnstile.waiting
 
-    async def run(self, work: Callable[[StopSignal], Value]) -> Value:
+    async def run(self, work: Callable[[StopSignal], Value], *, background: bool = False) -> Value:
         """Runs one request's work. Cancelling the caller drops it while it waits, and tells it to stop while it runs.
 
         Arguments:
             work: called in the worker's thread with a function that turns true when the caller has left.
+            background: wait until no request waits, and never be refused.
 
         Returns:
             What `work` returns.
@@ -51,7 +52,7 @@ class Worker:
             Overloaded: the queue is full.
             MagnetError: whatever `work` raises.
         """
-        await self._turnstile.enter()
+        await self._turnstile.enter(background=background)
         left = threading.Event()
         running = self._submit(lambda: work(left.is_set))
         try:

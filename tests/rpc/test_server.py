@@ -14,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from magnet.v1 import bank_pb2, sampling_pb2
+from magnet.v1 import bank_pb2, generator_pb2, geometry_pb2, sampling_pb2
 from magnet_service.config import BUNDLED, Settings, load_settings
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.rpc.server import SERVICES, running_server
@@ -28,6 +28,12 @@ def test_health_of_the_server_each_service_and_each_generator(services: Services
         assert services.health.Check(health_pb2.HealthCheckRequest(service=service)).status == SERVING
     unknown = failure(lambda: services.health.Check(health_pb2.HealthCheckRequest(service="generator/nothing")))
     assert unknown.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_every_service_of_the_protocol_is_served() -> None:
+    files = (bank_pb2, generator_pb2, geometry_pb2, sampling_pb2)
+    declared = {service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values()}
+    assert declared == {service for service in SERVICES if service.startswith("magnet.")}
 
 
 def test_reflection_lists_every_service(address: str) -> None:
@@ -157,7 +163,8 @@ PROGRAM = """
 import sys
 from magnet_service.config import load_settings
 from magnet_service.rpc.server import run
-settings = load_settings(port=0, repositories=[sys.argv[1]], store=sys.argv[2], threads=1, drain_seconds=1)
+folder, store, seconds = sys.argv[1:]
+settings = load_settings(port=0, repositories=[folder], store=store, threads=1, drain_seconds=float(seconds))
 run(settings, lambda address: print(address, flush=True))
 print("ended", flush=True)
 """
@@ -166,7 +173,7 @@ print("ended", flush=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_process_ends_cleanly_on_a_signal(repository: Path, tmp_path: Path, number: signal.Signals) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, repository, tmp_path],
+        [sys.executable, "-c", PROGRAM, repository, tmp_path, "1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -182,4 +189,30 @@ def test_a_process_ends_cleanly_on_a_signal(repository: Path, tmp_path: Path, nu
     assert process.returncode == 0, log
     assert out.strip() == "ended"
     assert "method=/magnet.v1.SamplingService/Sample" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.long
+def test_a_second_signal_cuts_the_drain_short(repository: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, repository, tmp_path, "3600"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        with grpc.insecure_channel(process.stdout.readline().strip()) as channel:
+            sample = sampling_pb2.SampleRequest(generator="grey", rho=0.0)
+            services = Services(channel)
+            stream = services.sampling.StreamSamples(sampling_pb2.StreamSamplesRequest(sample=sample, endless=True))
+            next(stream)
+            watch = services.health.Watch(health_pb2.HealthCheckRequest(service=""))
+            next(watch)
+            process.send_signal(signal.SIGTERM)
+            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            process.send_signal(signal.SIGTERM)
+            out, log = process.communicate(timeout=60)
+            stream.cancel()
+    assert process.returncode == 0, log
+    assert out.strip() == "ended"
     assert "Traceback" not in log

@@ -59,7 +59,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
 
         def work(_: StopSignal) -> bank_pb2.GetBankResponse:
             bank = registry.banks.open(request.bank_id)
-            reference = registry.references().get(bank.spec.generator_digest, "")
+            reference = registry.generators.reference_of(bank.spec.generator_digest)
             return bank_pb2.GetBankResponse(bank=bank_message(bank, reference))
 
         return await self._backend.worker.run(work)
@@ -69,14 +69,11 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         registry = self._backend.registry
 
         def work(_: StopSignal) -> bank_pb2.ListBanksResponse:
-            references = registry.references()
-            if request.generator:
-                held = registry.generators.get(request.generator)
-                references = {held.generator.digest: held.reference}
+            only = registry.generators.get(request.generator).generator.digest if request.generator else None
             banks = [
-                bank_message(bank, references.get(bank.spec.generator_digest, ""))
+                bank_message(bank, registry.generators.reference_of(bank.spec.generator_digest))
                 for bank in registry.banks.all()
-                if not request.generator or bank.spec.generator_digest in references
+                if only in (None, bank.spec.generator_digest)
             ]
             banks.sort(key=lambda bank: (bank.generator, bank.law, bank.bank_id))
             return bank_pb2.ListBanksResponse(banks=banks, unreadable=registry.banks.unreadable())

@@ -77,8 +77,14 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
         """Draws in chunks; each is computed when the client has taken the one before."""
         sample, worker = request.sample, self._backend.worker
         draw = draw_from(sample, endless=request.endless)
-        plan = await worker.run(lambda _: self._backend.registry.plan(sample.generator, draw))
-        yield sampling_pb2.StreamSamplesResponse(header=self._header(plan, sample.outputs))
+        registry = self._backend.registry
+
+        def begin(_: StopSignal) -> tuple[Plan, sampling_pb2.DrawHeader]:
+            plan = registry.plan(sample.generator, draw)
+            return plan, self._header(plan, sample.outputs)
+
+        plan, header = await worker.run(begin)
+        yield sampling_pb2.StreamSamplesResponse(header=header)
         rows_a_chunk = CHUNK_BYTES // row_bytes(sample.outputs, plan.held)
         count = None if request.endless else draw.count
         for start, length in spans(draw.offset, count, rows_a_chunk, plan.engine.tile_rows):

@@ -31,6 +31,11 @@ def bank_message(bank: Bank, reference: str) -> bank_pb2.Bank:
 
     Returns:
         The message.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
     """
     spec = bank.spec
     return bank_pb2.Bank(

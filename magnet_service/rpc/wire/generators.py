@@ -35,6 +35,11 @@ def generator_message(
 
     Returns:
         The message.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
     """
     card, generator = held.card, held.generator
     return generator_pb2.GetGeneratorResponse(
@@ -87,6 +92,8 @@ def volumes_message(
 
     Raises:
         InvalidInput: top_k above the Jacobian's columns.
+
+    Accuracy: exact.
     """
     return geometry_pb2.LogVolumeResponse(
         log_volumes=tensor_from(log_volume(found, top_k).numpy()),

@@ -59,6 +59,8 @@ def draw_from(message: sampling_pb2.SampleRequest, *, endless: bool = False) -> 
 
     Raises:
         InvalidInput: what can never be answered; `field` names it.
+
+    Accuracy: exact.
     """
     target = message.WhichOneof("target")
     base, ball_radius, box = _base_from(message.base)
@@ -97,6 +99,8 @@ def build_from(message: bank_pb2.BuildBankRequest) -> BuildRequest:
 
     Raises:
         InvalidInput: a box whose low end is not below its high end.
+
+    Accuracy: exact.
     """
     base, ball_radius, box = _base_from(message.base)
     return BuildRequest(
@@ -121,6 +125,8 @@ def describe_from(message: bank_pb2.DescribePolarityRequest) -> DescribeRequest:
 
     Raises:
         InvalidInput: a box whose low end is not below its high end.
+
+    Accuracy: exact.
     """
     base, ball_radius, box = _base_from(message.base)
     return DescribeRequest(

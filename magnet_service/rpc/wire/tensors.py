@@ -38,6 +38,8 @@ def tensor_from(array: npt.NDArray[np.generic]) -> types_pb2.Tensor:
 
     Raises:
         KeyError: another type of element.
+
+    Accuracy: exact.
     """
     dtype = array.dtype.newbyteorder("<")
     return types_pb2.Tensor(type=_NAMES[dtype], shape=array.shape, data=array.astype(dtype, copy=False).tobytes())
@@ -56,6 +58,8 @@ def latents_from(tensor: types_pb2.Tensor, width: int) -> npt.NDArray[np.floatin
     Raises:
         InvalidInput: no floats, another width, no rows, data of another length, or a value that is not finite; the
             message names the first such row and the field is `latents`.
+
+    Accuracy: exact.
     """
     dtype = _TYPES[tensor.type]
     shape = tuple(tensor.shape)
