@@ -45,6 +45,11 @@ def _default_store() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magnet" / "banks"
 
 
+def _usable_cores() -> int:
+    # Only Linux tells the cores of this process; elsewhere all of the machine's count.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _split(value: object) -> object:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
@@ -75,7 +80,7 @@ class Settings(BaseSettings):
     store: Folder = Field(default_factory=_default_store, description="Folder that holds the banks.")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)),
+        default_factory=_usable_cores,
         ge=1,
         le=1024,
         description="Threads of one computation; numbers' last bits depend on it. Default: the cores of this process.",

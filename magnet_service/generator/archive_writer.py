@@ -35,8 +35,8 @@ def write_archive(program: torch.export.ExportedProgram, path: str | os.PathLike
         Nothing.
 
     Raises:
-        Refused: a weight is a tensor subclass or a custom object, which torch stores as a pickle; or a torch before 2.9,
-            which stores all weights so.
+        Refused: a weight is a tensor subclass or a custom object, which torch stores as a pickle; or the torch is older
+            than 2.9 and stores all weights so.
         OSError: the file cannot be written.
 
     Accuracy: weights bit for bit; equal programs of one torch build give equal files.

@@ -57,7 +57,8 @@ def _remedy(weights: Weights, rho: float, k: int, figures: Diagnostics, needed: 
         if ess := _supported(weights, rho, smaller, needed):
             ways.append(f"top_k {smaller} (ESS {ess:,.0f})")
             break
-    if figures.ess >= 1.0 and needed > figures.ess:
+    # Only under a light tail does the ESS grow with the rows; under a heavy one any such number would be made up.
+    if needed > figures.ess and figures.khat is not None and figures.khat <= KHAT_LIMIT:
         rows = figures.rows * needed / figures.ess
         if rows <= 100 * figures.rows:
             ways.append(f"a bank of about {_rounded(rows):,} rows")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
@@ -19,7 +21,7 @@ __all__ = ["DirectDraw", "Draw", "ResampledDraw"]
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
+class Draw(ABC):
     """Rows by their absolute number: a page [start, start + count) is the same bytes however it is cut.
 
     Attributes:
@@ -34,23 +36,24 @@ class Draw:
     result: Result
     advice: str
 
+    @abstractmethod
     def latents(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:
         """Latents of answer rows start to start + count - 1."""
-        raise NotImplementedError
 
+    @abstractmethod
     def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"] | None:
         """Bank rows behind the answer's rows; None where no bank is read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_volumes(self, start: int, count: int) -> Float64[np.ndarray, " answer"] | None:
         """log v_k in nats at the resolved k, from the bank's float32 columns; None where no bank is read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_weights(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
         """Log of weight over mean weight of the bank's rows, nats: 0 for a row drawn as often as any."""
-        raise NotImplementedError
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class DirectDraw(Draw):
     """Fresh rows of the base law: row i by (seed, i).
@@ -78,6 +81,7 @@ class DirectDraw(Draw):
         return np.zeros(count)
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class ResampledDraw(Draw):
     """Rows of a bank, drawn by weight.
