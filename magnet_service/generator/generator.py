@@ -145,7 +145,8 @@ class Generator:
             return self
         return Generator(self.graph, precision=chosen, device=place, siblings=self._siblings, digest=self.digest)
 
-    def forward(self, latents: Float[Tensor, "rows latent"], manifold: Manifold = Manifold.OUTPUT) -> Tensor:
+    # "..." where the shape of an argument is checked inside, with an error that says what to write.
+    def forward(self, latents: Float[Tensor, "..."], manifold: Manifold = Manifold.OUTPUT) -> Tensor:
         """G(z), or what feeds its smooth head.
 
         Arguments:
@@ -171,7 +172,7 @@ class Generator:
     def push(
         self,
         latents: Float[Tensor, "rows latent"],
-        directions: Float[Tensor, "shared columns latent"] | None = None,
+        directions: Float[Tensor, "..."] | None = None,
         manifold: Manifold = Manifold.OUTPUT,
     ) -> tuple[Float[Tensor, "rows output"], Float[Tensor, "rows columns output"]]:
         """G(z) and J(z) v for several directions v, by pushing tangents forward beside the values.
