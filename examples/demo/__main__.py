@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -25,7 +26,8 @@ from magnet_client import BankInfo, Client, Draw, Generated
 Law = Literal["prior", "uniform"]
 
 GENERATOR = "fashion"
-BANK_ROWS = 10_240
+# Half of the prior's bank chooses (rho, k), the other half judges it.
+BANK_ROWS: dict[Law, int] = {"prior": 20_480, "uniform": 10_240}
 PAGE = 2_048
 SEED = 7
 console = Console()
@@ -47,8 +49,7 @@ def main(
         generator = client.generator(GENERATOR)
         rare = tuple(int(c) for c in np.argsort(generator.training_shares)[:3])
         classes = len(generator.labels)
-        half = BANK_ROWS // 2
-        recipe = choose(evidence["prior"].part(slice(0, half)), classes)
+        recipe = choose(evidence["prior"].part(slice(0, BANK_ROWS["prior"] // 2)), classes)
         common: dict[str, Any] = {"seed": SEED, "images": "uint8"}
         draws = {
             name: client.sample(GENERATOR, count, preset=name, **common)
@@ -57,7 +58,8 @@ def main(
         draws["balanced"] = client.sample(GENERATOR, count, rho=recipe.rho, top_k=recipe.top_k, **common)
         judged: dict[str, Figures] = {}
         for name, draw in draws.items():
-            rows = evidence["uniform" if name == "uniform" else "prior"].part(slice(half, None))
+            law = law_of(draw)
+            rows = evidence[law].part(slice(BANK_ROWS[law] // 2, None))
             judged[name] = figures(rows, rows.log_weights(draw.rho, draw.top_k), rare, classes)
         columns = banks["prior"].columns
         grid = client.describe_polarity(GENERATOR, top_ks=sorted({1, 2, 3, 5, 10, columns}))
@@ -68,7 +70,7 @@ def main(
     sheets = {name: (f"rho {d.rho:g}, k {d.top_k or '-'}, ESS {d.ess:,.0f}", bytes_of(d)) for name, d in draws.items()}
     contact_sheet(out / "contact_sheet.png", sheets)
     share_chart(out / "class_shares.png", generator.labels, generator.training_shares, judged)
-    ess_chart(out / "ess.png", BANK_ROWS, curves)
+    ess_chart(out / "ess.png", BANK_ROWS["prior"], curves)
     summary = {
         "rare_classes": list(rare),
         "labels": list(generator.labels),
@@ -92,10 +94,10 @@ def build(client: Client, base: Law) -> BankInfo:
         TimeRemainingColumn(),
         console=console,
     ) as bar:
-        task = bar.add_task(f"bank, base {base}", total=BANK_ROWS, rate="")
+        task = bar.add_task(f"bank, base {base}", total=BANK_ROWS[base], rate="")
         return client.build_bank(
             GENERATOR,
-            BANK_ROWS,
+            BANK_ROWS[base],
             base=base,
             on_progress=lambda p: bar.update(task, completed=p.rows_done, rate=f"{p.rows_per_second:.0f} rows/s"),
         )
@@ -109,6 +111,11 @@ def label(client: Client, classifier: Classifier, bank: BankInfo) -> Evidence:
         for start in range(0, len(rows.latents), PAGE)
     ]
     return Evidence(rows.log_volumes.astype(np.float64), classifier.label(np.concatenate(parts)))
+
+
+def law_of(draw: Draw) -> Law:
+    """Which of the two banks is behind a draw; the prior's for draws that read none."""
+    return "uniform" if draw.resolved.base == "uniform" else "prior"
 
 
 def bytes_of(answer: Draw | Generated) -> NDArray[np.uint8]:
@@ -125,7 +132,7 @@ def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
         "base": draw.base,
         "top_k": draw.top_k,
         "manifold": draw.manifold,
-        "bank_size": BANK_ROWS,
+        "bank_size": BANK_ROWS[law_of(draw)],
         "ess": draw.ess,
         "khat": draw.khat,
         "distinct": draw.distinct,
@@ -143,21 +150,13 @@ def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
 
 
 def table(draws: dict[str, Draw], judged: dict[str, Figures]) -> Table:
-    """The figures for a terminal."""
-    result = Table(title=f"{GENERATOR}: class figures over {BANK_ROWS // 2:,} held-out bank rows, 95 % intervals")
-    for column in (
-        "draw",
-        "rho",
-        "k",
-        "ESS",
-        "k-hat",
-        "distinct",
-        "result",
-        "tv to uniform",
-        "rare share",
-        "top prob.",
-    ):
-        result.add_column(column, justify="left" if column in ("draw", "result") else "right")
+    """The figures for a terminal of 80 columns."""
+    result = Table(
+        title="class figures over held-out bank rows, with 95 % intervals", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    result.add_column("draw", no_wrap=True)
+    for column in ("rho", "k", "ESS", "k-hat", "result", "tv to uniform", "rare share", "top prob."):
+        result.add_column(column, justify="left" if column == "result" else "right", no_wrap=True)
     for name, draw in draws.items():
         f = judged[name]
         result.add_row(
@@ -166,10 +165,9 @@ def table(draws: dict[str, Draw], judged: dict[str, Figures]) -> Table:
             str(draw.top_k or "-"),
             f"{draw.ess:,.0f}",
             "-" if draw.khat is None else f"{draw.khat:.2f}",
-            str(draw.distinct),
             str(draw.result),
-            f"{f.tv.value:.3f} [{f.tv.low:.3f}, {f.tv.high:.3f}]",
-            f"{f.rare_share.value:.3f} [{f.rare_share.low:.3f}, {f.rare_share.high:.3f}]",
+            f"{f.tv.value:.3f} {f.tv.low:.2f}-{f.tv.high:.2f}",
+            f"{f.rare_share.value:.3f} {f.rare_share.low:.2f}-{f.rare_share.high:.2f}",
             f"{f.top_probability.value:.3f}",
         )
     return result

@@ -10,11 +10,11 @@ from examples.demo.shares import Evidence, effective_sample_size, normalised
 
 __all__ = ["RHOS", "Recipe", "choose"]
 
-RHOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
+RHOS = (*(step / 20 for step in range(1, 21)), 1.2, 1.5, 2.0)
 # The half on which the choice is made must keep as many effective rows as the presets demand of a whole bank.
 LEAST_ESS = 200.0
-# Junk that the classifier is unsure of is no success.
-LEAST_TOP_PROBABILITY = 0.92
+# Junk that the classifier is unsure of is no success: 0.9 of as trained, and a little for the noise of the estimate.
+LEAST_TOP_PROBABILITY = 0.905
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Recipe:
 def choose(evidence: Evidence, classes: int) -> Recipe:
     """The pair of the grid with the smallest total variation of class shares to uniform.
 
-    Only pairs with ESS of at least 200 rows and at least 0.92 of the unweighted mean top probability take part.
+    Only pairs with ESS of at least 200 rows and at least 0.905 of the unweighted mean top probability take part.
 
     Arguments:
         evidence: the rows to choose on, never those on which the choice is judged.
