@@ -99,7 +99,7 @@ def ess_chart(path: Path, rows: int, curves: Mapping[int, tuple[Sequence[float],
     axis.set_xlabel("polarity rho")
     axis.set_ylabel(f"ESS of {rows:,} rows")
     axis.set_title("What a bank supports: effective sample size against rho")
-    axis.legend(fontsize=8, frameon=False)
+    axis.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
