@@ -4,52 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-from magnet_service.generator.export import export_module
+from magnet_service.generator import GeneratorCard, export_module
+from magnet_service.generator.card_file import render_card
 from training.classifier import load_classifier
 from training.data import LABELS, tail_counts
 from training.fashion import load_generator
 from training.networks import FASHION_LATENT, RINGS_LATENT
 from training.rings import load_rings
 
-__all__ = ["Card", "write_classifier", "write_fashion", "write_rings"]
-
-
-@dataclass(frozen=True)
-class Card:
-    """What `generator.toml` says of a generator."""
-
-    name: str
-    description: str
-    latent_dim: int
-    prior: str
-    source: str
-    layout: str
-    bounds: tuple[float, float]
-    labels: tuple[str, ...] = ()
-    shares: tuple[float, ...] = ()
-
-    def text(self) -> str:
-        """Return the TOML; every string is quoted as JSON, which TOML's basic strings contain."""
-        lines = [
-            f"name = {json.dumps(self.name)}",
-            f"description = {json.dumps(self.description)}",
-            f"latent_dim = {self.latent_dim}",
-            f"prior = {json.dumps(self.prior)}",
-            'licence = "Apache-2.0"',
-            f"source = {json.dumps(self.source)}",
-            "",
-            "[output]",
-            f"layout = {json.dumps(self.layout)}",
-            f"range = [{self.bounds[0]}, {self.bounds[1]}]",
-        ]
-        if self.labels:
-            names = ", ".join(json.dumps(label) for label in self.labels)
-            shares = ", ".join(f"{share:.6f}" for share in self.shares)
-            lines += ["", "[labels]", f"names = [{names}]", f"training_shares = [{shares}]"]
-        return "\n".join(lines) + "\n"
+__all__ = ["write_classifier", "write_fashion", "write_rings"]
 
 
 def seed_of(states: Path, name: str) -> int:
@@ -62,18 +27,19 @@ def write_fashion(states: Path, bundled: Path) -> None:
     counts = tail_counts()
     folder = bundled / "fashion"
     (folder / "1").mkdir(parents=True, exist_ok=True)
-    card = Card(
+    card = GeneratorCard(
         name="fashion",
         description="Convolutional GAN on Fashion-MNIST made long-tailed on purpose (20:1); 28x28 grey images",
         latent_dim=FASHION_LATENT,
         prior="normal",
+        licence="Apache-2.0",
         source=f"training/fashion.py, seed {seed_of(states, 'fashion')}; data: Fashion-MNIST (MIT, arXiv 1708.07747)",
         layout="HW",
-        bounds=(-1.0, 1.0),
+        value_range=(-1.0, 1.0),
         labels=LABELS,
-        shares=tuple(count / sum(counts) for count in counts),
+        training_shares=tuple(round(count / sum(counts), 6) for count in counts),
     )
-    (folder / "generator.toml").write_text(card.text())
+    (folder / "generator.toml").write_text(render_card(card))
     export_module(load_generator(states / "fashion.pt"), FASHION_LATENT, folder / "1" / "generator.pt2")
 
 
@@ -81,16 +47,17 @@ def write_rings(states: Path, bundled: Path) -> None:
     """Write `rings` from its state dict."""
     folder = bundled / "rings"
     (folder / "1").mkdir(parents=True, exist_ok=True)
-    card = Card(
+    card = GeneratorCard(
         name="rings",
         description="Plane WGAN on Gaussians on two concentric rings; linear head, full rank on every tile",
         latent_dim=RINGS_LATENT,
         prior="uniform(low=-1, high=1)",
+        licence="Apache-2.0",
         source=f"training/rings.py, seed {seed_of(states, 'rings')}; data: drawn by the script",
         layout="vector",
-        bounds=(-2.5, 2.5),
+        value_range=(-2.5, 2.5),
     )
-    (folder / "generator.toml").write_text(card.text())
+    (folder / "generator.toml").write_text(render_card(card))
     export_module(load_rings(states / "rings.pt"), RINGS_LATENT, folder / "1" / "generator.pt2")
 
 
