@@ -26,8 +26,6 @@ from magnet_client import BankInfo, Client, Draw, Generated
 Law = Literal["prior", "uniform"]
 
 GENERATOR = "fashion"
-# Half of the prior's bank chooses (rho, k), the other half judges it.
-BANK_ROWS: dict[Law, int] = {"prior": 20_480, "uniform": 10_240}
 PAGE = 2_048
 SEED = 7
 console = Console()
@@ -36,20 +34,22 @@ console = Console()
 def main(
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"),
     count: Annotated[int, typer.Option(help="Images to draw by each recipe.")] = 100,
+    rows: Annotated[int, typer.Option(help="Rows of the prior's bank; that of the uniform base has half.")] = 20_480,
 ) -> None:
     """Draws from the bundled long-tailed generator by every recipe and measures its class shares."""
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     with served(out / "store", out / "server.log") as address, Client(address) as client:
         console.print(f"server at [bold]{address}[/], banks in {out / 'store'}")
-        laws: tuple[Law, ...] = ("prior", "uniform")
-        banks = {base: build(client, base) for base in laws}
+        sizes: dict[Law, int] = {"prior": rows, "uniform": rows // 2}
+        banks = {law: build(client, law, size) for law, size in sizes.items()}
         classifier = Classifier()
-        evidence = {base: label(client, classifier, bank) for base, bank in banks.items()}
+        evidence = {law: label(client, classifier, bank) for law, bank in banks.items()}
         generator = client.generator(GENERATOR)
         rare = tuple(int(c) for c in np.argsort(generator.training_shares)[:3])
         classes = len(generator.labels)
-        recipe = choose(evidence["prior"].part(slice(0, BANK_ROWS["prior"] // 2)), classes)
+        # One half of the prior's bank chooses (rho, k), the other half judges it.
+        recipe = choose(evidence["prior"].part(slice(0, rows // 2)), classes)
         common: dict[str, Any] = {"seed": SEED, "images": "uint8"}
         draws = {
             name: client.sample(GENERATOR, count, preset=name, **common)
@@ -59,8 +59,8 @@ def main(
         judged: dict[str, Figures] = {}
         for name, draw in draws.items():
             law = law_of(draw)
-            rows = evidence[law].part(slice(BANK_ROWS[law] // 2, None))
-            judged[name] = figures(rows, rows.log_weights(draw.rho, draw.top_k), rare, classes)
+            judging = evidence[law].part(slice(sizes[law] // 2, None))
+            judged[name] = figures(judging, judging.log_weights(draw.rho, draw.top_k), rare, classes)
         columns = banks["prior"].columns
         grid = client.describe_polarity(GENERATOR, top_ks=sorted({1, 2, 3, 5, 10, columns}))
     curves = {
@@ -70,12 +70,12 @@ def main(
     sheets = {name: (f"rho {d.rho:g}, k {d.top_k or '-'}, ESS {d.ess:,.0f}", bytes_of(d)) for name, d in draws.items()}
     contact_sheet(out / "contact_sheet.png", sheets)
     share_chart(out / "class_shares.png", generator.labels, generator.training_shares, judged)
-    ess_chart(out / "ess.png", BANK_ROWS["prior"], curves)
+    ess_chart(out / "ess.png", rows, curves)
     summary = {
         "rare_classes": list(rare),
         "labels": list(generator.labels),
         "seconds": round(time.monotonic() - started, 1),
-        "draws": [entry(name, draws[name], judged[name]) for name in draws],
+        "draws": [entry(name, draw, judged[name], sizes[law_of(draw)]) for name, draw in draws.items()],
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(table(draws, judged))
@@ -84,7 +84,7 @@ def main(
     console.print(f"rare classes: {names}. Wrote {written} to {out}/ in {summary['seconds']:.0f} s; server stopped.")
 
 
-def build(client: Client, base: Law) -> BankInfo:
+def build(client: Client, base: Law, rows: int) -> BankInfo:
     """Builds the bank of one base law, with a progress bar."""
     with Progress(
         TextColumn("{task.description}"),
@@ -94,10 +94,10 @@ def build(client: Client, base: Law) -> BankInfo:
         TimeRemainingColumn(),
         console=console,
     ) as bar:
-        task = bar.add_task(f"bank, base {base}", total=BANK_ROWS[base], rate="")
+        task = bar.add_task(f"bank, base {base}", total=rows, rate="")
         return client.build_bank(
             GENERATOR,
-            BANK_ROWS[base],
+            rows,
             base=base,
             on_progress=lambda p: bar.update(task, completed=p.rows_done, rate=f"{p.rows_per_second:.0f} rows/s"),
         )
@@ -123,7 +123,7 @@ def bytes_of(answer: Draw | Generated) -> NDArray[np.uint8]:
     return np.asarray(answer.images, dtype=np.uint8)
 
 
-def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
+def entry(name: str, draw: Draw, judged: Figures, bank_size: int) -> dict[str, Any]:
     """One draw for summary.json."""
     return {
         "name": name,
@@ -132,7 +132,7 @@ def entry(name: str, draw: Draw, judged: Figures) -> dict[str, Any]:
         "base": draw.base,
         "top_k": draw.top_k,
         "manifold": draw.manifold,
-        "bank_size": BANK_ROWS[law_of(draw)],
+        "bank_size": bank_size,
         "ess": draw.ess,
         "khat": draw.khat,
         "distinct": draw.distinct,
