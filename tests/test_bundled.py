@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from magnet_service.config import BUNDLED
-from magnet_service.generator import Kind, Manifold, load_version, verify_version
+from magnet_service.generator import Kind, Manifold, load_version
+from magnet_service.generator.versions import verify_version
 from magnet_service.geometry import Engine, volumes
 from magnet_service.sampling import parse_law
 
