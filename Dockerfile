@@ -42,7 +42,7 @@ WORKDIR /var/lib/magnet
 VOLUME ["/generators", "/var/lib/magnet"]
 EXPOSE 50051
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["magnet", "health", "--address", "127.0.0.1:50051"]
+    CMD ["sh", "-c", "exec magnet health --address 127.0.0.1:$MAGNET_PORT"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["magnet"]
 CMD ["serve"]

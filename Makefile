@@ -65,8 +65,12 @@ bench-resample: $(VENV)/.installed-test ## Resampling against numpy's choice
 bench-serving: $(VENV)/.installed-test ## Health latency while a bank builds; streaming throughput
 	$(BIN)/python -m benchmarks.serving --json build/bench/serving.json
 
-train: $(VENV)/.installed-test ## Trains the bundled generators again (about an hour on two cores)
-	$(BIN)/python -m training --help
+train: $(VENV)/.installed-test ## Trains the bundled generators again (about an hour on two cores); see training/README.md
+	$(BIN)/python -m training.classifier
+	$(BIN)/python -m training.fashion
+	$(BIN)/python -m training.rings
+	$(BIN)/python -m training.export
+	$(BIN)/python -m training.evaluate
 
 clean: ## Removes what the targets made
 	rm -rf $(VENV) build demo dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -41,15 +41,17 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     with served(out / "store", out / "server.log") as address, Client(address) as client:
         console.print(f"server at [bold]{address}[/], banks in {out / 'store'}")
-        sizes: dict[Law, int] = {"prior": rows, "uniform": rows // 2}
-        banks = {law: build(client, law, size) for law, size in sizes.items()}
+        wanted: dict[Law, int] = {"prior": rows, "uniform": rows // 2}
+        banks = {law: build(client, law, size) for law, size in wanted.items()}
+        # A bank of an earlier run may be larger than what is asked for here.
+        sizes = {law: bank.revision for law, bank in banks.items()}
         classifier = Classifier()
         evidence = {law: label(client, classifier, bank) for law, bank in banks.items()}
         generator = client.generator(GENERATOR)
         rare = tuple(int(c) for c in np.argsort(generator.training_shares)[:3])
         classes = len(generator.labels)
         # One half of the prior's bank chooses (rho, k), the other half judges it.
-        recipe = choose(evidence["prior"].part(slice(0, rows // 2)), classes)
+        recipe = choose(evidence["prior"].part(slice(0, sizes["prior"] // 2)), classes)
         common: dict[str, Any] = {"seed": SEED, "images": "uint8"}
         draws = {
             name: client.sample(GENERATOR, count, preset=name, **common)
@@ -70,7 +72,7 @@ def main(
     sheets = {name: (f"rho {d.rho:g}, k {d.top_k or '-'}, ESS {d.ess:,.0f}", bytes_of(d)) for name, d in draws.items()}
     contact_sheet(out / "contact_sheet.png", sheets)
     share_chart(out / "class_shares.png", generator.labels, generator.training_shares, judged)
-    ess_chart(out / "ess.png", rows, curves)
+    ess_chart(out / "ess.png", sizes["prior"], curves)
     summary = {
         "rare_classes": list(rare),
         "labels": list(generator.labels),
