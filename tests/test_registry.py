@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownRes
 from magnet_service.generator import Manifold, Precision, add_generator, export_module
 from magnet_service.geometry import Engine
 from magnet_service.registry import BuildRequest, DescribeRequest, Registry, Wanted, page, spans
-from magnet_service.sampling import Base, SampleRequest
+from magnet_service.registry.polarity import _advice
+from magnet_service.sampling import Base, Cell, Result, SampleRequest
 from tests.rpc.networks import LATENT_DIM, fill, picture
 
 
@@ -140,8 +142,51 @@ def test_the_command_for_a_missing_bank_has_its_flags(registry: Registry) -> Non
     request = SampleRequest(count=1, rho=1.0, base=Base.UNIFORM, box=(-2.0, 2.0), precision=Precision.FLOAT64)
     with pytest.raises(Refused) as caught:
         registry.plan("plain", request)
-    expected = "magnet bank build plain@1 --base uniform --box=-2,2 --precision float64"
+    expected = "magnet bank build plain@1 --base uniform --box=-2.0,2.0 --precision float64"
     assert caught.value.metadata["command"] == expected
+
+
+@pytest.mark.parametrize(
+    ("generator", "given"),
+    [
+        ("plain", {"base": Base.UNIFORM, "ball_radius": 2.0 / 3.0}),
+        ("plain", {"base": Base.UNIFORM, "box": (-1.0 / 3.0, 1e-7)}),
+        ("plain", {"base": Base.UNIFORM, "truncation_psi": 1.0 / 3.0}),
+        ("plain", {"base": Base.UNIFORM, "truncation_norm": 1.0 / 3.0}),
+        ("colour", {"base": Base.UNIFORM, "truncation_psi": 1.0 / 3.0}),
+        ("plain", {"truncation_norm": 10.0 / 3.0}),
+    ],
+)
+def test_the_bank_that_the_command_builds_answers_the_request(
+    registry: Registry, generator: str, given: dict[str, object]
+) -> None:
+    request = SampleRequest(count=1, rho=0.1, top_k=1, **given)  # type: ignore[arg-type]  # any attribute
+    with pytest.raises(Refused) as caught:
+        registry.plan(generator, request)
+    words = shlex.split(caught.value.metadata["command"].replace("=", " "))
+    flags = dict(zip(words[4::2], words[5::2], strict=True))
+    box = flags.get("--box", "").split(",")
+    wanted = BuildRequest(
+        rows=16,
+        base=Base(flags.get("--base", "prior").upper()),
+        ball_radius=float(flags["--ball-radius"]) if "--ball-radius" in flags else None,
+        box=(float(box[0]), float(box[1])) if "--box" in flags else None,
+    )
+    bank_id = built(registry, words[3], wanted)
+    assert registry.plan(generator, request).draw.resolved.bank_id == bank_id
+
+
+def test_advice_names_no_rho_that_is_refused_and_no_range_with_a_hole() -> None:
+    def cell(rho: float, k: int, ess: float = 500.0, low_rank_share: float = 0.0) -> Cell:
+        return Cell(rho, k, ess, 0.1, 0.01, low_rank_share, Result.OK)
+
+    rhos = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+    deficient = [cell(rho, 2, low_rank_share=0.02) for rho in rhos]
+    hole = [cell(rho, 1, ess=100.0 if rho == 1.0 else 500.0) for rho in rhos]
+    advice = _advice([*hole, *deficient])
+    assert "k = 1: rho -1 to 0.5;" in advice
+    assert "k = 2: rho 0 to 2." in advice
+    assert "larger bank" in _advice([cell(rho, 1, ess=100.0) for rho in rhos])
 
 
 def test_rows_read_stay_in_memory_until_the_bank_changes(registry: Registry) -> None:

@@ -27,7 +27,7 @@ The rarest three are {rare}. The data is not part of this repository.
   {parameters:,} parameters. Unconditional.
 * Training: hinge loss; critic with spectral norm (arXiv 1802.05957) and a minibatch-stddev channel; shifts by up to two
   pixels of real and generated images alike (arXiv 2006.10738); Adam 2e-4 / 4e-4 with betas (0, 0.9); batch {batch};
-  {stop} updates of a schedule of {steps} whose last quarter fades both rates to a tenth.
+  {steps} updates, both rates faded to a tenth over the last quarter.
 * Kept: the average of the weights (decay 0.999) at update {chosen_step}, the report (one every {every} updates) with
   the smallest Frechet distance. BatchNorm statistics averaged over prior latents.
 * Seed {seed}, {minutes:.0f} minutes on {machine}; the machine was shared with other work.
@@ -43,7 +43,7 @@ full balanced set). The last column is the weighting chosen below.
 * Mean top probability {top:.3f} (training images: {real_top:.3f}).
 * Frechet distance in the classifier's 96 features, 10,000 draws against all {rows:,} training rows: {frechet:.2f}
   (one half of the training rows against the other: {frechet_halves:.2f}). Not comparable with Inception features; the
-  checkpoint was chosen by such a figure on other draws{note}.
+  checkpoint was chosen by such a figure on other draws.
 * Precision {precision:.3f}, recall {recall:.3f} (k-NN, k = {neighbours}, arXiv 1904.06991; {manifold_rows:,} rows of
   each).
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from magnet_service.generator import Generator
+from magnet_service.geometry import volumes
 from training.cards import fashion_card, rings_card
 from training.classifier import accuracy, load_classifier
 from training.data import DEFAULT_FOLDER, LABELS, load_split, long_tailed, tail_counts
 from training.fashion import features_of, load_generator, sample
 from training.metrics import frechet_distance, precision_recall, total_variation
 from training.networks import FASHION_LATENT, Classifier
-from training.reweighting import best, log_singular_values, outcome
+from training.reweighting import best, outcome
 from training.rings import MIXTURE, SPREAD, centres_and_shares, draw_latents, draw_mixture, load_rings
 from training.tiles import tessellate
 
@@ -60,10 +62,8 @@ def measure_fashion(data: Path, states: Path, *, rows: int) -> dict[str, object]
     with torch.no_grad():
         images = torch.cat([generator(part) for part in latents.split(1000)])
     bank_likely = probabilities(classifier, features_of(classifier, images))
-    logs = log_singular_values(generator, latents)
-    # Rank as the service counts it: above max(D, d) eps sigma_1, eps of the arithmetic of the Jacobian.
-    floor = logs[:, :1] + torch.log(torch.tensor(784 * torch.finfo(torch.float32).eps))
-    rank = (logs > floor).sum(1)
+    found = volumes(Generator.from_module(generator, FASHION_LATENT), latents)
+    logs, rank = found.log_singular_values, found.rank
     half = rows // 2
     chosen, grid = best(logs[:half], bank_likely[:half], rare)
     held = logs[half:], bank_likely[half:]
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--states", type=Path, default=Path("build/training"))
     parser.add_argument("--bundled", type=Path, default=Path("magnet_service/bundled"))
-    parser.add_argument("--rows", type=int, default=8000)
+    parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

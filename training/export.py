@@ -6,15 +6,19 @@ import argparse
 import json
 from pathlib import Path
 
+from torch import nn
+
 from magnet_service.generator import GeneratorCard, export_module
-from magnet_service.generator.card_file import render_card
+from magnet_service.generator.card_file import CARD_FILE, render_card
+from magnet_service.generator.probe import probe_beside
+from magnet_service.generator.versions import ARCHIVE_FILE, PROBE_FILE
 from training.classifier import load_classifier
 from training.data import LABELS, tail_counts
 from training.fashion import load_generator
 from training.networks import FASHION_LATENT, RINGS_LATENT
 from training.rings import load_rings
 
-__all__ = ["write_classifier", "write_fashion", "write_rings"]
+__all__ = ["write_classifier", "write_fashion", "write_rings", "write_version"]
 
 
 def seed_of(states: Path, name: str) -> int:
@@ -22,11 +26,19 @@ def seed_of(states: Path, name: str) -> int:
     return int(json.loads((states / f"{name}.json").read_text())["seed"])
 
 
+def write_version(card: GeneratorCard, module: nn.Module, folder: Path) -> None:
+    """Write a card and version 1 of its generator, probe included, in the form of a repository."""
+    (folder / "1").mkdir(parents=True, exist_ok=True)
+    (folder / CARD_FILE).write_text(render_card(card))
+    archive = folder / "1" / ARCHIVE_FILE
+    export_module(module, card.latent_dim, archive)
+    probe_beside(archive).replace(folder / "1" / PROBE_FILE)
+
+
 def write_fashion(states: Path, bundled: Path) -> None:
     """Write `fashion` from its state dict."""
     counts = tail_counts()
     folder = bundled / "fashion"
-    (folder / "1").mkdir(parents=True, exist_ok=True)
     card = GeneratorCard(
         name="fashion",
         description="Convolutional GAN on Fashion-MNIST made long-tailed on purpose (20:1); 28x28 grey images",
@@ -39,14 +51,12 @@ def write_fashion(states: Path, bundled: Path) -> None:
         labels=LABELS,
         training_shares=tuple(round(count / sum(counts), 6) for count in counts),
     )
-    (folder / "generator.toml").write_text(render_card(card))
-    export_module(load_generator(states / "fashion.pt"), FASHION_LATENT, folder / "1" / "generator.pt2")
+    write_version(card, load_generator(states / "fashion.pt"), folder)
 
 
 def write_rings(states: Path, bundled: Path) -> None:
     """Write `rings` from its state dict."""
     folder = bundled / "rings"
-    (folder / "1").mkdir(parents=True, exist_ok=True)
     card = GeneratorCard(
         name="rings",
         description="Plane WGAN on Gaussians on two concentric rings; linear head, full rank on every tile",
@@ -57,15 +67,14 @@ def write_rings(states: Path, bundled: Path) -> None:
         layout="vector",
         value_range=(-2.5, 2.5),
     )
-    (folder / "generator.toml").write_text(render_card(card))
-    export_module(load_rings(states / "rings.pt"), RINGS_LATENT, folder / "1" / "generator.pt2")
+    write_version(card, load_rings(states / "rings.pt"), folder)
 
 
 def write_classifier(states: Path, folder: Path) -> None:
     """Write the classifier: flat images of 784 pixels to ten logits, by the generators' own exporter."""
     folder.mkdir(parents=True, exist_ok=True)
     classifier = load_classifier(states / "classifier.pt")
-    export_module(classifier, 784, folder / "classifier.pt2", latent_shape=(1, 28, 28))
+    export_module(classifier, 784, folder / "classifier.pt2", latent_shape=(1, 28, 28), outputs_probe=False)
 
 
 def main() -> None:

@@ -90,7 +90,6 @@ def train(
     *,
     seed: int,
     steps: int,
-    stop: int,
     batch: int,
     every: int,
     begin: int,
@@ -103,7 +102,6 @@ def train(
         out: folder of the state dicts.
         seed: of weights, batches, latents and shifts.
         steps: length of the schedule of the rates, in generator updates; each follows one critic update.
-        stop: updates done.
         batch: rows of one update, a multiple of 8.
         every: updates between two reports.
         begin: update from which the averaging decay is 0.999.
@@ -119,7 +117,7 @@ def train(
     target = features_of(classifier, images)
     best, chosen = float("inf"), 0
     begun = time.monotonic()
-    for step in range(1, stop + 1):
+    for step in range(1, steps + 1):
         # The last quarter fades both rates to a tenth: the hinge game circles less and the average settles.
         rate = min(1.0, 0.1 + 0.9 * (steps - step) / fade)
         for optimizer, top in ((pull, 2e-4), (push, 4e-4)):
@@ -144,7 +142,7 @@ def train(
         with torch.no_grad():
             for mean, now in zip(averaged.parameters(), generator.parameters(), strict=True):
                 mean.lerp_(now, 1.0 - decay)
-        if step % every == 0 or step == stop:
+        if step % every == 0 or step == steps:
             print(f"step {step} critic {loss.item():.3f} gain {gain.item():.3f} {time.monotonic() - begun:.0f} s")
             distance, settled = report(averaged, classifier, target, step)
             torch.save(settled.state_dict(), out / "fashion-latest.pt")
@@ -160,11 +158,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER)
     parser.add_argument("--out", type=Path, default=Path("build/training"))
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=11_000, help="length of the schedule of the rates")
-    parser.add_argument("--stop", type=int, default=9500, help="updates done of it")
+    parser.add_argument("--steps", type=int, default=15_000, help="updates of the generator")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--every", type=int, default=500)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--every", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -177,7 +174,6 @@ def main() -> None:
         options.out,
         seed=options.seed,
         steps=options.steps,
-        stop=options.stop,
         batch=options.batch,
         every=options.every,
         begin=1000,
@@ -186,11 +182,9 @@ def main() -> None:
         options.out / "fashion.json",
         seed=options.seed,
         steps=options.steps,
-        stop=options.stop,
         batch=options.batch,
         every=options.every,
         chosen_step=chosen,
-        note="",
         seconds=time.monotonic() - begun,
     )
 

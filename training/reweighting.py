@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.metrics import total_variation
 
-__all__ = ["RANKS", "RHOS", "Outcome", "best", "log_singular_values", "outcome"]
+__all__ = ["RANKS", "RHOS", "Outcome", "best", "outcome"]
 
 RHOS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
 RANKS = (1, 2, 3, 5, 8, 10, 15, 16, 20)
@@ -39,17 +39,6 @@ class Outcome:
     ess: float
     tv: float
     interval: tuple[float, float]
-
-
-def log_singular_values(generator: nn.Module, latents: Tensor, *, chunk: int = 50) -> Tensor:
-    """Return log sigma_i of the Jacobian of the output image at each latent, (rows, latent), float64, descending.
-
-    Accuracy: float32 Jacobians, singular values of them in float64.
-    """
-    single = torch.func.vmap(torch.func.jacfwd(lambda z: generator(z[None]).flatten()))
-    with torch.no_grad():
-        found = [torch.linalg.svdvals(single(part).double()).log() for part in latents.split(chunk)]
-    return torch.cat(found)
 
 
 def outcome(logs: Tensor, likely: Tensor, rho: float, k: int, rare: tuple[int, ...], *, resamples: int = 0) -> Outcome:

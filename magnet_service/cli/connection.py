@@ -89,7 +89,7 @@ def connected(
     try:
         from magnet_service.rpc.server import running_server
     except ModuleNotFoundError as error:
-        raise needs_server_parts(error) from error
+        raise needs_server_parts(error, local=True) from error
     here = settings(host="127.0.0.1", port=0, repositories=repositories or None, store=store, log_level="error")
     with running_server(here) as own, Client(own, timeout=limit) as client:
         yield client

@@ -18,6 +18,7 @@ _OPTIONS = {
     "output.range": "output-range",
     "output.layout": "layout",
     "labels.names": "labels",
+    "labels.training_shares": "training-shares",
     "repositories": "repository",
 }
 """Fields whose options are called otherwise."""
@@ -39,11 +40,13 @@ class FailureReporting(TyperGroup):
             raise typer.Exit(1) from None
 
 
-def needs_server_parts(error: ModuleNotFoundError) -> errors.Refused:
-    """Return what to raise where a command computes here and the server's parts are not installed."""
+def needs_server_parts(error: ModuleNotFoundError, *, local: bool = False) -> errors.Refused:
+    """Return what to raise where a command computes here, because of --local or always, without the server's parts."""
+    ways = "pip install 'magnet-service[server]'"
+    if local:
+        ways += ", or leave --local out and name a server with --address"
     return errors.Refused(
-        f"This command computes on this machine and needs {error.name}: pip install 'magnet-service[server]', or leave "
-        "--local out and name a server with --address.",
+        f"This command computes on this machine and needs {error.name}: {ways}.",
         reason="SERVER_PARTS_MISSING",
     )
 

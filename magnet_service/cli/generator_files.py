@@ -70,9 +70,18 @@ def add_file(
     names = None if labels is None else tuple(label.strip() for label in labels.split(","))
     shares = None if training_shares is None else _numbers(training_shares)
     try:
-        from magnet_service.generator import add_generator
+        from magnet_service.generator import GeneratorCard, add_generator
+        from magnet_service.sampling import parse_law
     except ModuleNotFoundError as error:
         raise needs_server_parts(error) from error
+
+    def check(card: GeneratorCard) -> None:
+        # The card knows the form of a law only; a law that nothing can draw from must not be published.
+        try:
+            parse_law(card.prior, card.latent_dim)
+        except InvalidInput as error:
+            raise InvalidInput(error.message, field="prior") from error
+
     _, version, _ = add_generator(
         target,
         name,
@@ -86,6 +95,7 @@ def add_file(
         licence=licence,
         source=source,
         new_version=new_version,
+        check=check,
     )
     return verify_name(target, f"{name}@{version}")
 

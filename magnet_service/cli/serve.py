@@ -24,7 +24,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; 0 picks a free one. [50051]")] = None,
     port_file: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Write host:port to this file once the server answers.")
+        Path | None,
+        typer.Option(metavar="PATH", help="Write host:port to this file once the server answers; it has no variable."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="PATH", help="TOML file of settings; flags and MAGNET_* win over it.")
@@ -33,7 +34,8 @@ def serve(
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="Folder of generators; may be repeated. The bundled ones are always there.",
+            help="Folder of generators; may be repeated. The bundled ones are always there. In MAGNET_REPOSITORIES "
+            "separated as in PATH.",
             rich_help_panel=_FILES,
         ),
     ] = None,
@@ -71,7 +73,8 @@ def serve(
 ) -> None:
     """Starts a server and stays until SIGINT or SIGTERM, which let calls in flight end first.
 
-    Every flag is also an environment variable, as MAGNET_PORT.
+    Every flag but --port-file is also an environment variable, as MAGNET_PORT; that of --repository is
+    MAGNET_REPOSITORIES.
     """
     chosen = settings(
         host=host,

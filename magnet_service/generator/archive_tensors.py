@@ -47,7 +47,7 @@ def read_tensors(container: Container, config: str, folder: str, *, max_bytes: i
 
     Accuracy: exact, bit for bit.
     """
-    payloads: dict[str, bytes] = {}
+    payloads: dict[str, Tensor] = {}
     tensors: dict[str, Tensor] = {}
     left = max_bytes
     document = parse_json(container.read(config), f"{container.path}: {config}")
@@ -61,13 +61,18 @@ def read_tensors(container: Container, config: str, folder: str, *, max_bytes: i
                 metadata={"tensor": name},
             )
         if path_name not in payloads:
-            payloads[path_name] = container.read(folder + path_name)
+            payloads[path_name] = _bytes(container.read(folder + path_name))
         tensor, left = _view(payloads[path_name], entry.get("tensor_meta"), left)
         tensors[name] = tensor
     return tensors
 
 
-def _view(payload: bytes, meta: Field, left: int) -> tuple[Tensor, int]:
+def _bytes(payload: bytes) -> Tensor:
+    # Of no bytes at all torch makes no tensor.
+    return torch.frombuffer(bytearray(payload), dtype=torch.uint8) if payload else torch.empty(0, dtype=torch.uint8)
+
+
+def _view(payload: Tensor, meta: Field, left: int) -> tuple[Tensor, int]:
     code = meta.get("dtype").integer()
     if code not in DTYPES or meta.get("layout").integer() != _STRIDED:
         raise RefusedArchive(f"{meta.place}: dtype {code} or a layout that is not strided is not read; use float32.")
@@ -81,6 +86,9 @@ def _view(payload: bytes, meta: Field, left: int) -> tuple[Tensor, int]:
     if needed > left:
         raise RefusedArchive(f"{meta.place}: the tensors of this file take more bytes than allowed; raise the limit.")
     if needed == 0:
+        # Also of a tensor without elements torch computes the strides, in 64 bits.
+        if math.prod(max(size, 1) for size in sizes) * dtype.itemsize >= 2**63:
+            raise meta.damaged("sizes whose strides take at most 64 bits")
         return torch.empty(sizes, dtype=dtype), left
     last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
     if (last + 1) * dtype.itemsize > len(payload):
@@ -88,10 +96,13 @@ def _view(payload: bytes, meta: Field, left: int) -> tuple[Tensor, int]:
             f"{meta.place}: the tensor needs {(last + 1) * dtype.itemsize} bytes but {len(payload)} are stored; "
             f"export the file again."
         )
-    if dtype == torch.bool and any(byte > 1 for byte in set(payload)):
+    # Booleans are looked at as bytes first: another value than 0 and 1 must never become one.
+    stored = torch.uint8 if dtype == torch.bool else dtype
+    whole = payload[: len(payload) // dtype.itemsize * dtype.itemsize].view(stored)
+    tensor = whole.as_strided(sizes, strides, offset).clone(memory_format=torch.contiguous_format)
+    if dtype == torch.bool and bool((tensor > 1).any()):
         raise DamagedData(f"{meta.place}: a boolean tensor holds a byte other than 0 and 1; export the file again.")
-    whole = torch.frombuffer(bytearray(payload), dtype=dtype, count=len(payload) // dtype.itemsize)
-    return whole.as_strided(sizes, strides, offset).contiguous().clone(), left - needed
+    return tensor.view(dtype), left - needed
 
 
 def _plain(size: Field) -> int:

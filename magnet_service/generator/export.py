@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator.archive_writer import write_archive
-from magnet_service.generator.probe import probe_latents, write_probe
+from magnet_service.generator.probe import probe_beside, probe_latents, write_probe
 
 __all__ = ["export_module", "export_program", "write_archive"]
 
@@ -27,14 +27,15 @@ def export_module(
     latent_shape: tuple[int, ...] | None = None,
     outputs_probe: bool = True,
 ) -> None:
-    """Write a generator as a `.pt2` archive with a dynamic batch, in eval mode, and its probe as `probe.npz` beside it.
+    """Write a generator as a `.pt2` archive with a dynamic batch, in eval mode, and its probe beside it.
 
     Arguments:
         module: called as `module(latents)` with latents of shape [rows, *latent_shape]; it is copied and not changed.
         latent_dim: d, the number of latent coordinates.
         path: the file to write; its folder must exist.
         latent_shape: shape of one latent as the module takes it, (d,) unless given, often (d, 1, 1) for convolutions.
-        outputs_probe: whether to write `probe.npz`: 64 standard normal latents and the module's outputs, float32.
+        outputs_probe: whether to write `a.probe.npz` beside `a.pt2`: 64 standard normal latents and the module's
+            outputs, float32.
 
     Returns:
         Nothing.
@@ -54,7 +55,7 @@ def export_module(
     if outputs_probe:
         latents = probe_latents(latent_dim)
         outputs = _forward(evaluated, latents.to(_dtype(evaluated)).reshape(-1, *shape))
-        write_probe(Path(path).with_name("probe.npz"), Path(path), latents, outputs, "module")
+        write_probe(probe_beside(Path(path)), Path(path), latents, outputs, "module")
 
 
 def export_program(

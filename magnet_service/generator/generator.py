@@ -145,8 +145,8 @@ class Generator:
             return self
         return Generator(self.graph, precision=chosen, device=place, siblings=self._siblings, digest=self.digest)
 
-    # "..." where the shape of an argument is checked inside, with an error that says what to write.
-    def forward(self, latents: Float[Tensor, "..."], manifold: Manifold = Manifold.OUTPUT) -> Tensor:
+    # "*any" where the shape of an argument is checked inside, with an error that says what to write.
+    def forward(self, latents: Float[Tensor, "*any"], manifold: Manifold = Manifold.OUTPUT) -> Tensor:
         """G(z), or what feeds its smooth head.
 
         Arguments:
@@ -172,7 +172,7 @@ class Generator:
     def push(
         self,
         latents: Float[Tensor, "rows latent"],
-        directions: Float[Tensor, "..."] | None = None,
+        directions: Float[Tensor, "*any"] | None = None,
         manifold: Manifold = Manifold.OUTPUT,
     ) -> tuple[Float[Tensor, "rows output"], Float[Tensor, "rows columns output"]]:
         """G(z) and J(z) v for several directions v, by pushing tangents forward beside the values.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from magnet_service.errors import DamagedData, InvalidInput, Refused, UnsupportedOperation
+from magnet_service.generator.archive_tensors import DTYPES
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Program, Value
 
 __all__ = ["ALLOWED", "interpret"]
@@ -63,13 +65,21 @@ _NAMES = """
     _reshape_copy.default div.Tensor_mode rrelu.default _weight_norm.default _weight_norm_interface.default
 """
 ALLOWED = frozenset(f"aten.{name}" for name in _NAMES.split())
+_Named = TypeVar("_Named")
 _TRAINING = ("train", "training", "use_input_stats")
 _FAILURES = (RuntimeError, TypeError, ValueError, IndexError, OverflowError)
+_DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
+_MEMORY_FORMATS = {
+    "contiguous_format": torch.contiguous_format,
+    "channels_last": torch.channels_last,
+    "channels_last_3d": torch.channels_last_3d,
+    "preserve_format": torch.preserve_format,
+}
 _OPTIONS: Mapping[str, Callable[[str, torch.dtype], object]] = {
     "dtype": lambda text, working: _dtype(text, working),
     "device": lambda text, working: torch.device("cpu"),
     "layout": lambda text, working: torch.strided,
-    "memory_format": lambda text, working: getattr(torch, text),
+    "memory_format": lambda text, working: _named(_MEMORY_FORMATS, text),
 }
 
 
@@ -148,5 +158,12 @@ def _run(
 
 
 def _dtype(text: str, working: torch.dtype) -> torch.dtype:
-    dtype: torch.dtype = getattr(torch, text)
+    dtype = _named(_DTYPES, text)
     return working if dtype.is_floating_point else dtype
+
+
+def _named(table: Mapping[str, _Named], text: str) -> _Named:
+    # A file's text is looked up here and never among the attributes of torch.
+    if text not in table:
+        raise ValueError(f"{text[:80]!r} is none of {', '.join(table)}.")
+    return table[text]

@@ -1,4 +1,4 @@
-"""A probe: a few latents with the outputs that the original module gave, kept beside its archive as `probe.npz`."""
+"""A probe: a few latents with the outputs that the original module gave, kept in a file beside its archive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from magnet_service.errors import DamagedData
 
-__all__ = ["Probe", "ProbeSource", "probe_latents", "read_probe", "write_probe"]
+__all__ = ["Probe", "ProbeSource", "probe_beside", "probe_latents", "read_probe", "write_probe"]
 
 ProbeSource = Literal["module", "interpreter"]
 
@@ -65,11 +65,28 @@ def probe_latents(latent_dim: int, rows: int = 64) -> Float[Tensor, "rows latent
     return torch.randn(rows, latent_dim, generator=torch.Generator().manual_seed(_SEED))
 
 
+def probe_beside(archive: Path) -> Path:
+    """Return where the probe of an exported archive lies: `a.probe.npz` beside `a.pt2`.
+
+    Arguments:
+        archive: the file.
+
+    Returns:
+        The path, whether or not there is such a file.
+
+    Raises:
+        nothing.
+
+    Accuracy: exact.
+    """
+    return archive.with_name(f"{archive.stem}.probe.npz")
+
+
 def write_probe(path: Path, archive: Path, latents: Tensor, outputs: Tensor, source: ProbeSource) -> Probe:
     """Write a probe and return it.
 
     Arguments:
-        path: the file to write, by custom `probe.npz`.
+        path: the file to write: `probe_beside(archive)`, or `probe.npz` in the folder of a version.
         archive: the archive that it belongs to, already written.
         latents: [rows, d].
         outputs: [rows, *output_shape].

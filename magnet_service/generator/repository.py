@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from magnet_service.generator.card import GeneratorCard, check_name, infer_layou
 from magnet_service.generator.card_file import CARD_FILE, read_card, render_card
 from magnet_service.generator.generator import Generator
 from magnet_service.generator.interpreter import interpret
-from magnet_service.generator.probe import probe_latents, read_probe, write_probe
+from magnet_service.generator.probe import probe_beside, probe_latents, read_probe, write_probe
 from magnet_service.generator.program import Program
 from magnet_service.generator.staging import publish, staging
 from magnet_service.generator.verify import Verification, verify
@@ -50,11 +51,12 @@ def add_generator(
     licence: str | None = None,
     source: str | None = None,
     new_version: bool = False,
+    check: Callable[[GeneratorCard], None] | None = None,
 ) -> tuple[GeneratorCard, int, Verification]:
     """Verify a copy of a `.pt2` file and make it a generator of a repository, in one step that is done or not at all.
 
-    A `probe.npz` beside the file is taken along where it was written for that very file; else the interpreter's
-    outputs are stored in its place.
+    The probe beside the file, `a.probe.npz` for `a.pt2` or a version's `probe.npz`, is taken along where it was written
+    for that very file; else the interpreter's outputs are stored in its place.
 
     Arguments:
         repository: the folder above the generators' own; it is made if missing.
@@ -70,6 +72,7 @@ def add_generator(
         source: where they come from.
         new_version: add the next version of a generator that exists; then all fields that are given must be those of
             its card.
+        check: called with the card before anything is published; what it raises stops the addition.
 
     Returns:
         The card, the number of the version, and what was verified.
@@ -81,6 +84,7 @@ def add_generator(
         Refused: reason CARD_CONFLICT where a new version contradicts the card; else as `read_archive` and `verify`.
         DamagedData: the file or its probe is damaged.
         OutOfSpace: the device is full; nothing is left behind.
+        Whatever `check` raises; nothing is left behind.
 
     Accuracy: as `verify` says.
     """
@@ -105,6 +109,8 @@ def add_generator(
         program = read_archive(home / ARCHIVE_FILE)  # what is verified is the copy that stays
         generator = Generator.from_program(program)
         card = _card(existing, name, generator, wanted)
+        if check is not None:
+            check(card)
         verification = _verify_new(generator, program, file, home)
         if existing is not None:
             version = max(versions(folder), default=0) + 1
@@ -148,10 +154,13 @@ def _card(existing: GeneratorCard | None, name: str, generator: Generator, wante
 
 
 def _verify_new(generator: Generator, program: Program, file: Path, home: Path) -> Verification:
-    probe = read_probe(file.with_name(PROBE_FILE))
+    beside = probe_beside(file)
+    if file.name == ARCHIVE_FILE and not beside.is_file():
+        beside = file.with_name(PROBE_FILE)  # the file is a version of another repository
+    probe = read_probe(beside)
     archive = home / ARCHIVE_FILE
     if probe is not None and probe.belongs_to(archive):
-        shutil.copyfile(file.with_name(PROBE_FILE), home / PROBE_FILE)
+        shutil.copyfile(beside, home / PROBE_FILE)
         return verify(generator, program, probe)
     latents = probe_latents(generator.latent_dim)
     outputs = interpret(program, latents).detach()

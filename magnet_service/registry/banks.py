@@ -14,16 +14,19 @@ from magnet_service.generator import Manifold, Precision
 from magnet_service.geometry import Engine, stamp
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.sampling import (
+    Ball,
     Bank,
     BankChoice,
     BankSpec,
     Base,
+    Box,
     Progress,
     Rows,
     SampleRequest,
     Store,
     build,
     choose_bank,
+    covers,
     uniform_domain,
 )
 
@@ -39,7 +42,7 @@ class BuildRequest:
     Attributes:
         rows: rows that it shall have at the end.
         base: PRIOR, or UNIFORM on a domain.
-        ball_radius: radius of a ball as that domain.
+        ball_radius: radius of a ball as that domain; 0 for the default one of a normal prior.
         box: (low, high) of every coordinate as that domain.
         manifold: where volumes are measured.
         precision: arithmetic of forwards and tangents.
@@ -77,10 +80,12 @@ class BankShelf:
 
     Arguments:
         store: folder of the banks.
+        tile_rows, threads: of this server's engine; among banks of one law those computed so come first.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, *, tile_rows: int = 16, threads: int = 1) -> None:
         self._store = Store(store)
+        self._tile_rows, self._threads = tile_rows, threads
         self._read: OrderedDict[str, Bank] = OrderedDict()
 
     def all(self) -> tuple[Bank, ...]:
@@ -128,11 +133,25 @@ class BankShelf:
         # A bank whose first rows are still being computed serves nobody yet; the command below joins its build.
         specs = [bank.spec for bank in self.all() if bank.revision or bank.id == request.bank_id]
         try:
-            choice = choose_bank(specs, request, held.prior, generator_digest=held.generator.digest)
+            choice = choose_bank(
+                specs,
+                request,
+                held.prior,
+                generator_digest=held.generator.digest,
+                tile_rows=self._tile_rows,
+                threads=self._threads,
+            )
         except Refused as error:
             if error.reason != "NO_BANK":
                 raise
             command = _command(held, request)
+            if command is None:
+                raise Refused(
+                    f"no bank of {error.metadata['law']} can be built: leave the truncation out",
+                    field=error.field,
+                    reason=error.reason,
+                    metadata=error.metadata,
+                ) from error
             raise Refused(
                 f"{error.message.rstrip('.')}: {command}",
                 field=error.field,
@@ -178,14 +197,20 @@ class BankShelf:
         return Build(held, bank, request.rows, steps)
 
 
-def _command(held: HeldGenerator, request: SampleRequest) -> str:
+def _command(held: HeldGenerator, request: SampleRequest) -> str | None:
+    # Of the law itself, so that the bank built is of exactly that law; None where no flags can say it.
+    law = request.base_law(held.prior)
     flags = []
-    if request.chosen_base is Base.UNIFORM:
+    if request.chosen_base is Base.UNIFORM or not covers(held.prior, law):
         flags.append("--base uniform")
-        if request.ball_radius is not None:
-            flags.append(f"--ball-radius {request.ball_radius:g}")
-        if request.box is not None:
-            flags.append(f"--box={request.box[0]:g},{request.box[1]:g}")
+        if law != uniform_domain(held.prior):
+            match law:
+                case Ball(radius=radius):
+                    flags.append(f"--ball-radius {radius!r}")
+                case Box(low=low, high=high):
+                    flags.append(f"--box={low!r},{high!r}")
+                case _:
+                    return None
     if request.manifold is not Manifold.OUTPUT:
         flags.append(f"--manifold {request.manifold}")
     if request.precision is not Precision.FLOAT32:

@@ -11,7 +11,7 @@ from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.sampling import RHO_GRID, BankChoice, Base, Cell, SampleRequest, describe
 from magnet_service.sampling.diagnostics import KHAT_LIMIT
-from magnet_service.sampling.polarity import SUPPORT_ESS
+from magnet_service.sampling.polarity import LOW_RANK_LIMIT, SUPPORT_ESS
 
 __all__ = ["DescribeRequest", "Description", "describe_polarity"]
 
@@ -110,16 +110,31 @@ def _selection(columns: int) -> tuple[int, ...]:
 
 
 def _advice(cells: Sequence[Cell]) -> str:
-    supported = [
-        cell for cell in cells if cell.rho and cell.ess >= SUPPORT_ESS and (cell.khat is None or cell.khat < KHAT_LIMIT)
-    ]
-    if not supported:
+    parts = []
+    for k in sorted({cell.k for cell in cells}):
+        column = [cell for cell in cells if cell.k == k]
+        low, high = 0.0 - _reach(column, -1.0), _reach(column, 1.0)
+        if low < high:
+            parts.append(f"k = {k}: rho {low:g} to {high:g}")
+    if not parts:
         return (
-            f"No rho of this grid other than 0 has an ESS of {SUPPORT_ESS:.0f} and k-hat below {KHAT_LIMIT:g}: build a "
+            f"No rho of this grid next to 0 has an ESS of {SUPPORT_ESS:.0f} and k-hat below {KHAT_LIMIT:g}: build a "
             "larger bank, or try smaller |rho| and top_k."
         )
-    parts = []
-    for k in sorted({cell.k for cell in supported}):
-        rhos = [cell.rho for cell in supported if cell.k == k]
-        parts.append(f"k = {k}: rho {min(0.0, *rhos):g} to {max(0.0, *rhos):g}")
     return f"Supported here (ESS >= {SUPPORT_ESS:.0f}, k-hat < {KHAT_LIMIT:g}): {'; '.join(parts)}."
+
+
+def _reach(column: Sequence[Cell], sign: float) -> float:
+    # The last |rho| of one sign before the first that is not supported: a range that is named has no hole.
+    reach = 0.0
+    for cell in sorted((cell for cell in column if sign * cell.rho > 0.0), key=lambda cell: abs(cell.rho)):
+        if not _supports(cell):
+            break
+        reach = abs(cell.rho)
+    return reach
+
+
+def _supports(cell: Cell) -> bool:
+    if cell.rho < 0.0 and cell.low_rank_share > LOW_RANK_LIMIT:
+        return False  # a draw there is refused
+    return cell.ess >= SUPPORT_ESS and (cell.khat is None or cell.khat < KHAT_LIMIT)

@@ -52,7 +52,7 @@ class Registry:
         max_bank_rows: int = 10_000_000,
     ) -> None:
         self.generators = GeneratorShelf(repositories)
-        self.banks = BankShelf(store)
+        self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads)
         self.max_count = max_count
         self._max_bank_rows = max_bank_rows
         self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows

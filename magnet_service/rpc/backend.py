@@ -39,7 +39,7 @@ class Backend:
         Arguments:
             rows: of the answer.
             row_bytes: largest size of one.
-            field: what the caller may make smaller.
+            field: what the caller may make smaller; `outputs` where the rows cannot be fewer, a tile of a stream.
 
         Raises:
             InvalidInput: reason MESSAGE_TOO_LARGE; the message names the largest number of rows that fits.
@@ -48,9 +48,10 @@ class Backend:
         """
         most = (self.max_message_bytes - _FRAME_BYTES) // row_bytes
         if rows > most:
+            fewer = "" if field == "outputs" else f"at most {most:,} rows at once, or stream them, or "
             raise InvalidInput(
                 f"{rows:,} rows of {row_bytes:,} bytes do not fit in one message of {self.max_message_bytes:,} bytes: "
-                f"ask for at most {most:,} rows at once, for less in each row (outputs), or stream them.",
+                f"ask for {fewer}less in each row (outputs).",
                 field=field,
                 reason="MESSAGE_TOO_LARGE",
                 metadata={"rows": str(most)},

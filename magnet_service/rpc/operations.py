@@ -131,7 +131,7 @@ class OperationBoard:
             Refused: the bank is being built to another number of rows; reason BUSY.
         """
         for operation in self._operations.values():
-            if operation.bank_id == build.bank.id and not operation.done:
+            if operation.bank_id == build.bank.id and not operation.done and build.rows > build.bank.revision:
                 if operation.rows_total == max(build.rows, build.bank.revision):
                     return operation
                 raise Refused(

@@ -45,6 +45,17 @@ CODES: Mapping[type[MagnetError], grpc.StatusCode] = MappingProxyType(
     }
 )
 
+# Fields that the core calls otherwise than the protos. A box is at fault at its upper end, which must be above `low`.
+_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "ball_radius": "base.uniform.ball.radius",
+        "box": "base.uniform.box.high",
+        "replacement": "without_replacement",
+        "truncation_norm": "truncation.norm_bound",
+        "truncation_psi": "truncation.psi",
+    }
+)
+
 
 def code_of(error: MagnetError) -> grpc.StatusCode:
     """Finds the status code of an error: that of its own class, else of the nearest base.
@@ -83,7 +94,8 @@ def status_of(error: MagnetError, request_id: str) -> status_pb2.Status:
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
     if error.field is not None:
-        pairs = error.violations if isinstance(error, InvalidRequest) else ((error.field, error.message),)
+        path = _PATHS.get(error.field, error.field)
+        pairs = error.violations if isinstance(error, InvalidRequest) else ((path, error.message),)
         violations = [error_details_pb2.BadRequest.FieldViolation(field=f, description=text) for f, text in pairs]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if isinstance(error, UnknownResource | DuplicateResource):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 from magnet_service.errors import Overloaded
@@ -57,7 +58,8 @@ class Turnstile:
             if turn.done() and not turn.cancelled():
                 self.leave()  # the turn came in the same moment as the cancel: pass it on
             else:
-                queue.remove(turn)
+                with contextlib.suppress(ValueError):  # `leave` may have dropped it between the cancel and now
+                    queue.remove(turn)
             raise
 
     def leave(self) -> None:

@@ -13,7 +13,7 @@ __all__ = ["advise"]
 
 
 def advise(
-    weights: Weights, rho: float, k: int, diagnostics: Diagnostics, needed: int, *, supported: bool = True
+    weights: Weights, rho: float, k: int, diagnostics: Diagnostics, needed: int, *, unsupported: str = ""
 ) -> str:
     """One or two sentences on an answer: empty when all is well, else what to write instead, with numbers.
 
@@ -23,7 +23,7 @@ def advise(
         k: number of singular values used.
         diagnostics: figures of the weights.
         needed: effective rows needed.
-        supported: False where AUTO found no k.
+        unsupported: why AUTO found no k; empty where it did or was not asked.
 
     Returns:
         Plain text.
@@ -35,7 +35,8 @@ def advise(
         Alternatives named are computed on the same rows.
     """
     if judge(diagnostics, needed) is Result.OK:
-        return "" if supported else "No top_k has an ESS of 200 at this rho: use a smaller |rho| or a larger bank."
+        first, rest = unsupported[:1].upper(), unsupported[1:]
+        return f"{first}{rest}. Use a smaller |rho| or a larger bank." if unsupported else ""
     return f"{_problem(rho, k, diagnostics, needed)} {_remedy(weights, rho, k, diagnostics, needed)}"
 
 

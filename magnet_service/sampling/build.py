@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from magnet_service.errors import InvalidInput, Refused
+from magnet_service.errors import InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Generator
 from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
 from magnet_service.sampling.bank import Bank
@@ -74,6 +75,7 @@ def build(
 
     Raises:
         InvalidInput: to_rows below 1.
+        UnknownResource: the bank was deleted meanwhile; field `bank_id`.
         Refused: another generator or engine than the recipe's (FOREIGN_BANK), another engine or torch build,
             instruction set or device than the rows before (OTHER_ENGINE), or another builder at work (BUSY).
         DamagedData: the short last shard is not what the manifest says.
@@ -144,7 +146,18 @@ def _grow(
     chunk: int,
     write: Writer,
 ) -> Iterator[Progress]:
-    with locked(bank.folder / LOCK, f"bank {bank.id}"):
+    manifest = read_manifest(bank.folder)
+    if manifest.rows >= to_rows:
+        # Nothing is computed, so it matters neither who computed the rows nor who is at work on more of them.
+        yield Progress(manifest.rows, manifest.rows)
+        return
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(bank.folder / LOCK, f"bank {bank.id}"))
+        except FileNotFoundError:
+            raise UnknownResource(
+                f"bank {bank.id} was deleted before its build began: build it again", field="bank_id"
+            ) from None
         manifest = read_manifest(bank.folder)
         _check_stamp(manifest, engine)
         _clean(bank.folder, manifest)

@@ -27,7 +27,15 @@ class BankChoice:
     reason: str
 
 
-def choose_bank(specs: Sequence[BankSpec], request: SampleRequest, prior: Law, *, generator_digest: str) -> BankChoice:
+def choose_bank(
+    specs: Sequence[BankSpec],
+    request: SampleRequest,
+    prior: Law,
+    *,
+    generator_digest: str,
+    tile_rows: int = 16,
+    threads: int = 1,
+) -> BankChoice:
     """The bank named, else the one whose law is the base, else the prior's, corrected.
 
     Arguments:
@@ -35,9 +43,11 @@ def choose_bank(specs: Sequence[BankSpec], request: SampleRequest, prior: Law, *
         request: a request that reads volumes.
         prior: the generator's own law, untruncated.
         generator_digest: digest of the generator asked for.
+        tile_rows, threads: of the engine at hand.
 
     Returns:
-        The choice; among several that serve as well the one of the lowest seed, then of the lowest id.
+        The choice; among several that serve as well one computed as the engine at hand computes, then the one of the
+        lowest seed, then of the lowest id.
 
     Raises:
         UnknownResource: no bank of the id named.
@@ -55,9 +65,13 @@ def choose_bank(specs: Sequence[BankSpec], request: SampleRequest, prior: Law, *
             raise UnknownResource(f"no bank {request.bank_id}: there are {known}", field="bank_id")
         _check_fit(named, request, base, generator_digest)
         return BankChoice(named, f"named in the request; {_relation(named, base)}")
+
+    def rank(spec: BankSpec) -> tuple[bool, int, str]:
+        return (spec.tile_rows, spec.threads) != (tile_rows, threads), spec.seed, spec.id
+
     fitting = [spec for spec in specs if not _misfit(spec, request, generator_digest)]
     for law in (base, prior):
-        same = sorted((spec for spec in fitting if spec.base_law == law), key=lambda spec: (spec.seed, spec.id))
+        same = sorted((spec for spec in fitting if spec.base_law == law), key=rank)
         if same and covers(law, base):
             return BankChoice(same[0], _relation(same[0], base))
     raise Refused(

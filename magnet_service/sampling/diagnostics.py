@@ -130,7 +130,7 @@ def independent(count: int) -> Diagnostics:
     """Figures of `count` rows drawn directly from the base: all of one weight, each as good as any.
 
     Arguments:
-        count: offset + count of the request.
+        count: rows of the answer.
 
     Returns:
         ESS equal to the count.

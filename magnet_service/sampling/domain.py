@@ -23,14 +23,15 @@ def uniform_domain(prior: Law, *, ball_radius: float | None = None, box: tuple[f
 
     Arguments:
         prior: the generator's own law, truncated if the request says so.
-        ball_radius: radius of the ball around the origin, above 0.
+        ball_radius: radius of the ball around the origin; 0 for the default one of a normal prior.
         box: (low, high) of every coordinate.
 
     Returns:
         A `Ball`, a `Box`, or the prior itself when that is a `Sphere`.
 
     Raises:
-        InvalidInput: both a ball and a box, one that is empty, or either over a sphere; field `ball_radius` or `box`.
+        InvalidInput: both a ball and a box, one that is empty, either over a sphere, or the default ball of a prior
+            that is not normal; field `ball_radius` or `box`.
 
     Accuracy:
         Exact.
@@ -46,7 +47,12 @@ def uniform_domain(prior: Law, *, ball_radius: float | None = None, box: tuple[f
             stated = "box" if ball_radius is None else "ball_radius"
             raise InvalidInput("the prior lives on a sphere, which is its uniform domain: state no other", field=stated)
         return prior
-    if ball_radius is not None:
+    if ball_radius == 0.0 and not isinstance(prior, Normal | NormBoundedNormal):
+        raise InvalidInput(
+            f"the prior {prior.to_text()} has no default ball: write a ball_radius above 0, or leave the ball out",
+            field="ball_radius",
+        )
+    if ball_radius:
         if not (math.isfinite(ball_radius) and ball_radius > 0.0):
             raise InvalidInput(f"ball_radius is {ball_radius}: write a finite number above 0", field="ball_radius")
         return Ball(prior.dim, radius=float(ball_radius))

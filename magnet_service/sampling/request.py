@@ -30,7 +30,7 @@ class SampleRequest:
         preset: a named law.
         rho: exponent of v_k, |rho| <= 10^6.
         base: law that the power multiplies; None for the preset's own, and PRIOR beside a rho.
-        ball_radius: radius of a ball as the domain of base UNIFORM.
+        ball_radius: radius of a ball as the domain of base UNIFORM; 0 for the default one of a normal prior.
         box: (low, high) of every coordinate as the domain of base UNIFORM.
         top_k: singular values counted; 0 for AUTO.
         manifold: where volumes are measured.
@@ -145,7 +145,7 @@ class SampleRequest:
         cuts = [name for name in ("truncation_psi", "truncation_norm") if getattr(self, name) is not None]
         if len(cuts) == 2:
             raise InvalidInput("two truncations are given: write one of psi and norm bound", field="truncation_norm")
-        if cuts and stated:
+        if cuts and stated and self.ball_radius != 0.0:
             raise InvalidInput(
                 "truncation acts on the prior, which a stated domain replaces: leave one out", field=cuts[0]
             )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.sampling.advice import advise
 from magnet_service.sampling.choice import BankChoice
-from magnet_service.sampling.diagnostics import Result, diagnose, independent, judge, needed_ess
+from magnet_service.sampling.diagnostics import ENDLESS_NEED, Result, diagnose, independent, judge, needed_ess
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
@@ -78,7 +78,9 @@ def _direct(request: SampleRequest, law: Law, generator_digest: str) -> Draw:
         top_k=TopK(0 if request.preset else request.top_k, True, "" if request.top_k else "rho = 0 reads no volumes"),
         bank_reason="rho = 0 draws fresh from the base: no bank is read",
     )
-    return DirectDraw(resolved, independent(request.offset + request.count), Result.OK, "", law)
+    # Rows skipped are no part of the answer; without an end there are as many as an endless stream needs, and more.
+    figures = independent(ENDLESS_NEED if request.endless else request.count)
+    return DirectDraw(resolved, figures, Result.OK, "", law)
 
 
 def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: BankChoice, rows: Rows) -> Draw:
@@ -86,9 +88,10 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
     rho, top_k = _settle(request, weights)
     share = weights.low_rank_share(top_k.k)
     if rho.rho < 0.0 and share > LOW_RANK_LIMIT:
+        remedy = "Use a smaller top_k." if top_k.k > 1 else "No top_k is smaller: use rho >= 0 or another base."
         raise Refused(
             f"{share:.1%} of the rows have rank below top_k {top_k.k}: they hold the smallest volumes, and at rho < 0 "
-            "leaving them out would answer another question. Use a smaller top_k.",
+            f"leaving them out would answer another question. {remedy}",
             field="top_k",
             reason="LOW_RANK",
             metadata={"low_rank_share": f"{share:.6f}", "top_k": str(top_k.k)},
@@ -115,10 +118,10 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
         revision=len(rows),
         uniformity=_uniformity(law, rho.rho, top_k.k, weights.low_rank_share(rows.columns)),
     )
-    supported = top_k.supported or request.preset in _EXTREMES
+    unsupported = "" if top_k.supported or request.preset in _EXTREMES else top_k.reason
     result = judge(figures, needed)
-    advice = advise(weights, rho.rho, top_k.k, figures, needed, supported=supported)
-    if result is Result.OK and not supported:
+    advice = advise(weights, rho.rho, top_k.k, figures, needed, unsupported=unsupported)
+    if result is Result.OK and unsupported:
         result = Result.LOW_ESS
     draw = ResampledDraw(resolved, figures, result, advice, rows, logs)
     if request.endless:

@@ -63,9 +63,12 @@ def test_a_second_version_is_added_only_when_asked_for(magnet: Magnet, file: Pat
         ("pets", ("--output-range=1,-1",), 2, "output-range"),
         ("pets", ("--output-range", "wide"), 2, "--output-range=-1,1"),
         ("pets", ("--prior", "cauchy"), 2, "normal"),
+        ("pets", ("--prior", "ball(foo=3)"), 2, "--prior: 'foo=3'"),
+        ("pets", ("--prior", "ball"), 2, "--prior: 'ball' lacks radius"),
+        ("pets", ("--prior", "uniform(low=1, high=-1)"), 2, "--prior: "),
         ("pets", ("--layout", "diagonal"), 2, "CHW"),
         ("pets", ("--labels", "a,b", "--training-shares", "0.5,x"), 2, "--training-shares=0.5,0.3,0.2"),
-        ("pets", ("--labels", "a,b", "--training-shares", "0.5,0.1"), 2, "sum of 1"),
+        ("pets", ("--labels", "a,b", "--training-shares", "0.5,0.1"), 2, "error --training-shares: write one share"),
         ("pets", ("--new-version",), 1, "no generator"),
     ],
 )

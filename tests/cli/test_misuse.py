@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from magnet_service.config import Settings
 from tests.cli.conftest import Magnet
 
 
@@ -66,6 +69,31 @@ def test_unknown_words_are_misuse(magnet: Magnet, arguments: tuple[object, ...])
     result = magnet(*arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments"),
+    [
+        ("magnet_service.rpc.server", ("serve",)),
+        ("magnet_service.generator", ("generator", "add", "x", "x.pt2")),
+        ("magnet_service.registry.generators", ("generator", "verify", "x")),
+        ("magnet_service.rpc.server", ("generator", "list", "--local")),
+    ],
+)
+def test_without_the_servers_parts_only_options_that_a_command_has_are_advised(
+    magnet: Magnet, monkeypatch: pytest.MonkeyPatch, missing: str, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)  # so that an import of it fails as where it is not installed
+    error = magnet.error(1, *arguments)
+    assert "pip install 'magnet-service[server]'" in error
+    assert ("--address" in error) == ("--local" in error) == ("--local" in arguments)
+
+
+def test_help_of_serve_is_true_of_its_variables(magnet: Magnet) -> None:
+    text = " ".join(magnet.done("serve", "--help").replace("│", " ").split())
+    assert "Every flag but --port-file is also an environment variable" in text
+    assert "that of --repository is MAGNET_REPOSITORIES" in text
+    assert set(re.findall(r"MAGNET_([A-Z]+)", text)) <= {name.upper() for name in Settings.model_fields}
 
 
 def test_a_file_that_cannot_be_written_is_said_in_one_line(magnet: Magnet, tmp_path: Path) -> None:

@@ -107,11 +107,18 @@ def test_a_sheet_holds_every_image_in_its_place(tmp_path: Path) -> None:
     assert (picture[68:, 134:] == 255).all()
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 8, 8), (2, 8, 8), (2, 8, 8, 1), (2, 3, 8, 8), (2, 8, 8, 3)])
+@pytest.mark.parametrize(
+    "shape", [(2, 1, 8, 8), (2, 8, 8), (2, 8, 8, 1), (2, 3, 8, 8), (2, 8, 8, 3), (2, 4, 8, 8), (2, 8, 8, 4)]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_sheets_take_every_layout(shape: tuple[int, ...], dtype: type) -> None:
     picture = sheet(np.arange(np.prod(shape)).reshape(shape).astype(dtype))
-    assert picture.mode == ("RGB" if 3 in shape else "L")
+    assert picture.mode == ("RGB" if 3 in shape else "RGBA" if 4 in shape else "L")
+
+
+@pytest.mark.parametrize(("shape", "mode"), [((2, 1, 8, 4), "L"), ((2, 3, 8, 4), "RGB")])
+def test_a_width_of_four_is_not_taken_for_a_channel_each(shape: tuple[int, ...], mode: str) -> None:
+    assert sheet(np.zeros(shape, np.uint8)).mode == mode
 
 
 def test_float_sheets_survive_what_is_not_finite() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from magnet_service.errors import DamagedData
 from magnet_service.generator.archive import read_archive
+from magnet_service.generator.archive_tensors import read_tensors
+from magnet_service.generator.archive_zip import open_container
 from magnet_service.generator.interpreter import interpret
 from magnet_service.generator.program import BatchSize, Constant, Value
 from tests.generator import crafted
@@ -80,6 +86,52 @@ def test_weights_of_every_layout_and_dtype_are_read_bit_for_bit(tmp_path: Path) 
         assert torch.equal(stored[name], expected)
     latents = torch.randn(5, 4)
     torch.testing.assert_close(interpret(read, latents), module(latents), rtol=1e-6, atol=1e-6)
+
+
+def _shared(path: Path, metas: dict[str, tuple[int, int]], payload: bytes) -> Path:
+    """Write a configuration of tensors that share one payload, each of it a (dtype, offset) with two elements."""
+    config = {
+        name: {
+            "path_name": "w",
+            "is_param": False,
+            "use_pickle": False,
+            "tensor_meta": {
+                "dtype": dtype,
+                "layout": 7,
+                "sizes": [{"as_int": 2}],
+                "strides": [{"as_int": 1}],
+                "storage_offset": {"as_int": offset},
+            },
+        }
+        for name, (dtype, offset) in metas.items()
+    }
+    return crafted.pack(
+        {"archive_format": b"pt2", "config.json": json.dumps({"config": config}).encode(), "weights/w": payload}, path
+    )
+
+
+def test_tensors_that_share_a_payload_are_read_each_as_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[int] = []
+    frombuffer = torch.frombuffer
+
+    def counted(buffer: bytearray, **options: Any) -> Tensor:
+        copies.append(len(buffer))
+        return frombuffer(buffer, **options)
+
+    monkeypatch.setattr(torch, "frombuffer", counted)
+    # Two numbers, two booleans, and a byte that belongs to neither.
+    payload = struct.pack("<ff", 2.5, -1.25) + bytes((1, 0, 9))
+    path = _shared(tmp_path / "s.pt2", {"floats": (7, 0), "flags": (12, 8), "again": (12, 8)}, payload)
+    with open_container(path, max_bytes=1 << 20) as container:
+        found = read_tensors(container, "config.json", "weights/", max_bytes=1 << 20)
+    assert copies == [len(payload)]
+    assert found["flags"].tolist() == found["again"].tolist() == [True, False]
+    assert found["floats"].tolist() == [2.5, -1.25]
+    found["flags"].logical_not_()
+    assert found["again"].tolist() == [True, False]
+    path = _shared(tmp_path / "t.pt2", {"flags": (12, 9)}, payload)
+    with open_container(path, max_bytes=1 << 20) as container, pytest.raises(DamagedData, match="other than 0 and 1"):
+        read_tensors(container, "config.json", "weights/", max_bytes=1 << 20)
 
 
 class Arguments(nn.Module):

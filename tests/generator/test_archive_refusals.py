@@ -263,6 +263,17 @@ def test_a_tensor_far_larger_than_its_bytes(good: Path, tmp_path: Path) -> None:
         read_archive(crafted.edited(good, WEIGHTS, edit, tmp_path / "w.pt2"))
 
 
+@pytest.mark.parametrize("sizes", [(0, 2**62, 2**62), (2**62, 2**62, 0), (2**62, 0, 2**62), (0, 2**63 - 1)])
+def test_a_tensor_of_no_elements_and_sizes_beyond_64_bits(good: Path, tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    def edit(document: Document) -> None:
+        meta = document["config"]["first.weight"]["tensor_meta"]
+        meta["sizes"] = [{"as_int": size} for size in sizes]
+        meta["strides"] = [{"as_int": 1} for _ in sizes]
+
+    with pytest.raises(DamagedData, match=r"first\.weight.*64 bits"):
+        read_archive(crafted.edited(good, WEIGHTS, edit, tmp_path / "w.pt2"))
+
+
 def test_an_archive_that_unpacks_to_more_than_the_limit(good: Path, tmp_path: Path) -> None:
     contents = crafted.members(good) | {"extra/zeros": bytes(1 << 22)}
     packed = crafted.pack(contents, tmp_path / "z.pt2", compression=zipfile.ZIP_DEFLATED)

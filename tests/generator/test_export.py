@@ -19,6 +19,7 @@ from magnet_service.generator.archive import read_archive
 from magnet_service.generator.export import export_module, export_program, write_archive
 from magnet_service.generator.interpreter import interpret
 from magnet_service.generator.probe import read_probe
+from magnet_service.generator.repository import add_generator
 from tests.generator import crafted
 
 
@@ -26,7 +27,7 @@ def test_exporting_twice_gives_equal_files(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         export_module(crafted.small(), 6, tmp_path / name / "g.pt2")
-    for file in ("g.pt2", "probe.npz"):
+    for file in ("g.pt2", "g.probe.npz"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
@@ -96,15 +97,27 @@ def test_the_module_is_left_as_it_was(tmp_path: Path) -> None:
 def test_the_probe_holds_what_the_module_gave(tmp_path: Path) -> None:
     module = nn.Sequential(nn.ConvTranspose2d(5, 2, 4), nn.ReLU())
     export_module(module, 5, tmp_path / "g.pt2", latent_shape=(5, 1, 1))
-    probe = read_probe(tmp_path / "probe.npz")
+    probe = read_probe(tmp_path / "g.probe.npz")
     assert probe is not None
     assert (probe.source, probe.latents.shape) == ("module", (64, 5))
     assert torch.equal(probe.outputs, module(probe.latents.view(64, 5, 1, 1)))
     assert probe.belongs_to(tmp_path / "g.pt2")
     (tmp_path / "none").mkdir()
     export_module(crafted.small(), 6, tmp_path / "none" / "g.pt2", outputs_probe=False)
-    assert read_probe(tmp_path / "none" / "probe.npz") is None
+    assert [file.name for file in (tmp_path / "none").iterdir()] == ["g.pt2"]
     assert not probe.belongs_to(tmp_path / "none" / "g.pt2")
+
+
+def test_exports_into_one_folder_keep_their_probes_and_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "probe.npz").write_bytes(b"of the user")
+    for seed, name in enumerate(("a", "b")):
+        export_module(crafted.small(seed), 6, tmp_path / f"{name}.pt2")
+    for name in ("a", "b"):
+        probe = read_probe(tmp_path / f"{name}.probe.npz")
+        assert probe is not None
+        assert probe.belongs_to(tmp_path / f"{name}.pt2")
+        assert add_generator(tmp_path / "r", name, tmp_path / f"{name}.pt2")[2].reference == "probe"
+    assert (tmp_path / "probe.npz").read_bytes() == b"of the user"
 
 
 def test_weights_keep_layout_and_dtype(tmp_path: Path) -> None:

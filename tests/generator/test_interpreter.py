@@ -72,6 +72,26 @@ def test_refusals_name_the_call(tmp_path: Path) -> None:
         interpret(misfit, torch.zeros(3, 6))
 
 
+@pytest.mark.parametrize("text", ["nonexistent", "_inductor", "load", "float32; import os"])
+@pytest.mark.parametrize("key", ["memory_format", "dtype"])
+def test_a_text_of_the_file_never_names_an_attribute_of_torch(tmp_path: Path, key: str, text: str) -> None:
+    class Named(nn.Module):
+        def forward(self, latents: torch.Tensor) -> torch.Tensor:
+            return latents.softmax(1).clone(memory_format=torch.contiguous_format).mean(1, keepdim=True)
+
+    good = crafted.saved(crafted.exported(Named(), 6), tmp_path / "good.pt2")
+
+    def edit(document: crafted.Document) -> None:
+        for target in ("aten.clone",) if key == "memory_format" else ("aten.softmax", "aten.mean"):
+            node = crafted.node(document, target)
+            node["inputs"] = [item for item in node["inputs"] if item["name"] != key]
+            node["inputs"].append({"name": key, "arg": {"as_string": text}, "kind": 2})
+
+    program = read_archive(crafted.edited(good, crafted.MODEL, edit, tmp_path / "g.pt2"))
+    with pytest.raises(DamagedData, match=f"'{text}' is none of"):
+        interpret(program, torch.zeros(3, 6))
+
+
 def test_the_reference_knows_every_operation_of_the_engine() -> None:
     targets = {target for operation in TABLE.values() for target in operation.targets} | set(FOLDABLE)
     # An in-place form that torch does not have can stand in no file.

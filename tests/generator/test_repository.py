@@ -80,7 +80,7 @@ def test_add_then_load(tmp_path: Path, source: Path) -> None:
 def test_a_foreign_file_gets_a_probe_from_the_interpreter(tmp_path: Path, source: Path) -> None:
     foreign = crafted.saved(crafted.exported(crafted.small(), 6), tmp_path / "g.pt2")
     # A probe that was written for another archive is not taken for this one's.
-    shutil.copy(source / "1" / "probe.npz", tmp_path / "probe.npz")
+    shutil.copy(source / "1" / "g.probe.npz", tmp_path / "g.probe.npz")
     _, _, verification = add_generator(tmp_path / "r", "foreign", foreign)
     assert verification.reference == "interpreter"
     probe = read_probe(tmp_path / "r/foreign/1/probe.npz")
@@ -88,6 +88,29 @@ def test_a_foreign_file_gets_a_probe_from_the_interpreter(tmp_path: Path, source
     assert probe.source == "interpreter"
     torch.testing.assert_close(probe.outputs, crafted.small()(probe.latents), rtol=0, atol=1e-5)
     assert verify_version(tmp_path / "r/foreign")[0].reference == "interpreter"
+
+
+def test_a_version_of_another_repository_keeps_its_probe(tmp_path: Path, source: Path) -> None:
+    add_generator(tmp_path / "old", "g", source / "0" / "g.pt2")
+    _, _, verification = add_generator(tmp_path / "new", "g", tmp_path / "old" / "g" / "1" / "generator.pt2")
+    assert verification.reference == "probe"
+    assert _tree(tmp_path / "new") == _tree(tmp_path / "old")
+
+
+def test_what_a_check_raises_leaves_no_trace(tmp_path: Path, source: Path) -> None:
+    add_generator(tmp_path, "g", source / "0" / "g.pt2", prior="uniform(low=1, high=-1)")
+    before = _tree(tmp_path)
+    seen = []
+
+    def check(card: GeneratorCard) -> None:
+        seen.append((card.name, card.prior))
+        raise InvalidInput("no such law", field="prior")
+
+    for name, new_version in (("g", True), ("h", False)):
+        with pytest.raises(InvalidInput, match="no such law"):
+            add_generator(tmp_path, name, source / "1" / "g.pt2", new_version=new_version, check=check)
+        assert _tree(tmp_path) == before
+    assert seen == [("g", "uniform(low=1, high=-1)"), ("h", "normal")]
 
 
 def test_versions(tmp_path: Path, source: Path) -> None:
@@ -139,6 +162,21 @@ def _no_file(folder: Path) -> Path:
     return folder / "absent.pt2"
 
 
+def _unknown_memory_format(folder: Path) -> Path:
+    class Contiguous(nn.Module):
+        def forward(self, latents: torch.Tensor) -> torch.Tensor:
+            return latents.relu().clone(memory_format=torch.contiguous_format)
+
+    good = crafted.saved(crafted.exported(Contiguous(), 6), folder / "good.pt2")
+
+    def edit(document: crafted.Document) -> None:
+        node = crafted.node(document, "aten.clone")
+        node["inputs"] = [item for item in node["inputs"] if item["name"] != "memory_format"]
+        node["inputs"].append({"name": "memory_format", "arg": {"as_string": "nonexistent"}, "kind": 2})
+
+    return crafted.edited(good, crafted.MODEL, edit, folder / "g.pt2")
+
+
 def _pickle(folder: Path) -> Path:
     (folder / "g.pt2").write_bytes(crafted.torch_bomb(folder / "marker"))
     return folder / "g.pt2"
@@ -162,13 +200,13 @@ def _unsupported(folder: Path) -> Path:
 
 def _wrong_probe(folder: Path) -> Path:
     export_module(crafted.small(), 6, folder / "g.pt2")
-    arrays = dict(np.load(folder / "probe.npz"))
+    arrays = dict(np.load(folder / "g.probe.npz"))
     arrays["outputs"] = arrays["outputs"] + 0.01
-    np.savez(folder / "probe.npz", **arrays)
+    np.savez(folder / "g.probe.npz", **arrays)
     return folder / "g.pt2"
 
 
-@pytest.mark.parametrize("make", [_no_file, _pickle, _damaged, _unsupported, _wrong_probe])
+@pytest.mark.parametrize("make", [_no_file, _pickle, _damaged, _unsupported, _wrong_probe, _unknown_memory_format])
 def test_a_bad_file_leaves_no_trace(tmp_path: Path, make: object) -> None:
     (tmp_path / "source").mkdir()
     file = make(tmp_path / "source")  # type: ignore[operator]  # one of the functions above
@@ -236,7 +274,7 @@ def test_what_was_replaced_or_damaged_in_place_is_noticed(tmp_path: Path, source
     shutil.copy(source / "1" / "g.pt2", home / "generator.pt2")
     with pytest.raises(DamagedData, match="another archive"):
         load_version(tmp_path / "g")
-    shutil.copy(source / "1" / "probe.npz", home / "probe.npz")
+    shutil.copy(source / "1" / "g.probe.npz", home / "probe.npz")
     load_version(tmp_path / "g")
     card = tmp_path / "g" / "generator.toml"
     card.write_text(card.read_text().replace("latent_dim = 6", "latent_dim = 7"))

@@ -31,7 +31,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def probe(program: Program, tmp_path: Path) -> Probe:
-    found = read_probe(tmp_path / "probe.npz")
+    found = read_probe(tmp_path / "generator.probe.npz")
     assert found is not None
     return found
 
@@ -150,7 +150,7 @@ def test_every_family_is_verified_in_every_form_or_refused_by_name(tmp_path: Pat
         return
     read = read_archive(tmp_path / "g.pt2")
     generator = Generator.from_program(read)
-    found = verify(generator, read, read_probe(tmp_path / "probe.npz"), thorough=False)
+    found = verify(generator, read, read_probe(tmp_path / "g.probe.npz"), thorough=False)
     assert found.reference == ("probe" if form == "own" else "interpreter")
     assert found.forward_error < 1e-5
     assert found.jacobian_error < 1e-8
@@ -202,10 +202,10 @@ def test_wide_generators_are_verified_in_random_directions(tmp_path: Path, monke
 
 def test_damaged_probes_are_named(tmp_path: Path, program: Program, probe: Probe) -> None:
     path = tmp_path / "damaged.npz"
-    path.write_bytes((tmp_path / "probe.npz").read_bytes()[:-40])
+    path.write_bytes((tmp_path / "generator.probe.npz").read_bytes()[:-40])
     with pytest.raises(DamagedData, match=r"damaged\.npz"):
         read_probe(path)
-    arrays = dict(np.load(tmp_path / "probe.npz"))
+    arrays = dict(np.load(tmp_path / "generator.probe.npz"))
     for change in (
         {"latents": np.array([["x"]], dtype=object)},
         {"latents": arrays["latents"].astype(np.float64)},
@@ -219,4 +219,4 @@ def test_damaged_probes_are_named(tmp_path: Path, program: Program, probe: Probe
             read_probe(path)
     again = write_probe(path, tmp_path / "generator.pt2", probe.latents, probe.outputs, "module")
     assert again.archive_sha256 == probe.archive_sha256
-    assert path.read_bytes() == (tmp_path / "probe.npz").read_bytes()
+    assert path.read_bytes() == (tmp_path / "generator.probe.npz").read_bytes()

@@ -125,6 +125,15 @@ def test_the_same_build_is_joined_and_another_size_refused(services: Services) -
     services.banks.DeleteBank(bank_pb2.DeleteBankRequest(bank_id=unpacked(first).bank_id))
 
 
+def test_rows_that_exist_are_done_at_once_beside_a_build_of_more(services: Services) -> None:
+    build_bank(services, "grey", 16, seed=41)
+    more = services.banks.BuildBank(bank_pb2.BuildBankRequest(generator="grey", rows=500_000, seed=41))
+    assert build_bank(services, "grey", 16, seed=41).bank_id == unpacked(more).bank_id
+    assert not services.operations.GetOperation(operations_pb2.GetOperationRequest(name=more.name)).done
+    services.operations.CancelOperation(operations_pb2.CancelOperationRequest(name=more.name))
+    assert services.operations.WaitOperation(operations_pb2.WaitOperationRequest(name=more.name)).done
+
+
 def test_a_cancelled_build_keeps_its_shards_and_goes_on_to_the_same_bank(
     services: Services, settings: Settings
 ) -> None:

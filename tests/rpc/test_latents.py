@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from magnet.v1 import geometry_pb2, sampling_pb2, types_pb2
-from tests.rpc.calls import Services, draw, failure, tensor
+from tests.rpc.calls import Services, array, draw, failure, tensor
 from tests.rpc.networks import LATENT_DIM
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -67,3 +67,44 @@ def test_top_k_of_given_latents(services: Services) -> None:
         lambda: services.geometry.LogVolume(geometry_pb2.LogVolumeRequest(generator="grey", latents=sent, top_k=7))
     )
     assert (found.code, list(found.fields)) == (INVALID, ["top_k"])
+
+
+def test_latents_beyond_the_arithmetic(services: Services) -> None:
+    sent = latents([[0.0] * 6, [1e300] * 6], "<f8")
+    calls: list[Callable[[], object]] = [
+        lambda: services.sampling.Generate(sampling_pb2.GenerateRequest(generator="grey", latents=sent)),
+        lambda: services.geometry.LogVolume(geometry_pb2.LogVolumeRequest(generator="grey", latents=sent)),
+    ]
+    for call in calls:
+        found = failure(call)
+        assert (found.code, list(found.fields)) == (INVALID, ["latents"])
+        assert "Latent 1" in found.message
+        assert "FLOAT64" in found.message
+    double = types_pb2.PRECISION_FLOAT64
+    assert services.sampling.Generate(
+        sampling_pb2.GenerateRequest(generator="grey", latents=sent, precision=double)
+    ).rows.images.shape == [2, 8, 8]
+
+
+@pytest.mark.parametrize("images", [sampling_pb2.Outputs.IMAGES_UINT8, sampling_pb2.Outputs.IMAGES_PNG])
+def test_outputs_that_are_not_finite_are_never_bytes(services: Services, images: int) -> None:
+    # tanh hides infinities but not the NaN of one minus another, which products beyond all range leave behind.
+    sent = latents([[0.0] * 6, [3e38, -3e38, 3e38, -3e38, 3e38, -3e38]])
+    request = sampling_pb2.GenerateRequest(generator="grey", latents=sent, outputs=sampling_pb2.Outputs(images=images))
+    found = failure(lambda: services.sampling.Generate(request))
+    assert (found.code, list(found.fields)) == (INVALID, ["outputs.images"])
+    assert "row 1" in found.message
+    request.outputs.images = sampling_pb2.Outputs.IMAGES_FLOAT32
+    values = array(services.sampling.Generate(request).rows.images)
+    assert np.isfinite(values[0]).all()
+    assert np.isnan(values[1]).any()
+
+
+def test_log_volumes_of_an_output_that_is_not_finite(services: Services) -> None:
+    sent = latents([[0.0] * 6, [1.7e308, -1.7e308, 1.7e308, -1.7e308, 1.7e308, -1.7e308]], "<f8")
+    answer = services.geometry.LogVolume(
+        geometry_pb2.LogVolumeRequest(generator="grey", latents=sent, precision=types_pb2.PRECISION_FLOAT64)
+    )
+    assert array(answer.rank).tolist() == [6, 0]
+    assert np.isneginf(array(answer.log_volumes)).tolist() == [False, True]
+    assert np.isneginf(array(answer.log_singular_values)[1]).all()

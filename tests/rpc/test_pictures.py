@@ -10,7 +10,7 @@ from PIL import Image
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import GeneratorCard
-from magnet_service.rpc.pictures import png_files, to_bytes
+from magnet_service.rpc.pictures import png_bytes, png_files, to_bytes
 
 
 def card(layout: str, low: float = -1.0, high: float = 1.0) -> GeneratorCard:
@@ -54,3 +54,12 @@ def test_png_of_what_is_no_picture(layout: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidInput, match="IMAGES_FLOAT32") as caught:
         png_files(pixels, card(layout))
     assert caught.value.field == "outputs.images"
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape"), [("CHW", (3, 512, 512)), ("HWC", (512, 512, 3)), ("HW", (1024, 1024)), ("HW", (900, 1))]
+)
+def test_no_file_is_larger_than_said(layout: str, shape: tuple[int, ...]) -> None:
+    noise = np.random.RandomState(0).uniform(-1, 1, (1, *shape)).astype(np.float32)
+    [file] = png_files(to_bytes(noise, card(layout)), card(layout))
+    assert len(file) <= png_bytes(shape, card(layout)) < len(file) + 2500

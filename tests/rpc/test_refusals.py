@@ -74,11 +74,17 @@ DRAWS = {
     "norm bound of a uniform prior": (
         {"generator": "colour", "rho": 0.0, "truncation": Truncation(norm_bound=1.0)},
         INVALID,
-        "truncation_norm",
+        "truncation.norm_bound",
         "psi",
     ),
-    "empty box": ({"base": box(1.0, 1.0)}, INVALID, "box", "low < high"),
+    "empty box": ({"base": box(1.0, 1.0)}, INVALID, "base.uniform.box.high", "low < high"),
     "infinite box": ({"base": box(0.0, INF)}, INVALID, "base.uniform.box.high", "finite"),
+    "default ball of a prior that is not normal": (
+        {"generator": "colour", "base": ball(0.0)},
+        INVALID,
+        "base.uniform.ball.radius",
+        "no default ball",
+    ),
     "ball below 0": ({"base": ball(-1.0)}, INVALID, "base.uniform.ball.radius", "0"),
     "condition": ({"condition": "cat"}, INVALID, "condition", "nothing"),
     "min_ess nan": ({"min_ess": NAN}, INVALID, "min_ess", "finite"),
@@ -90,7 +96,12 @@ DRAWS = {
         "outputs.images",
         "IMAGES_FLOAT32",
     ),
-    "too many without replacement": ({"count": 3000, "without_replacement": True}, REFUSED, "replacement", "half"),
+    "too many without replacement": (
+        {"count": 3000, "without_replacement": True},
+        REFUSED,
+        "without_replacement",
+        "half",
+    ),
     "no bank": (
         {"precision": types_pb2.PRECISION_FLOAT64},
         REFUSED,
@@ -165,7 +176,7 @@ OTHERS: dict[str, tuple[Callable[[Services], object], grpc.StatusCode, str]] = {
     "build: empty box": (
         lambda s: s.banks.BuildBank(bank_pb2.BuildBankRequest(generator="grey", rows=1, base=box(1, 0))),
         INVALID,
-        "box",
+        "base.uniform.box.high",
     ),
     "read: beyond the end": (
         lambda s: list(s.banks.ReadBank(bank_pb2.ReadBankRequest(bank_id=bank_of(s), offset=1, count=3000))),

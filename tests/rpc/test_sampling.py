@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from magnet.v1 import sampling_pb2
-from magnet_service.config import Settings
-from magnet_service.generator import load_version
+from magnet_service.config import Settings, load_settings
+from magnet_service.generator import add_generator, export_module, load_version
 from magnet_service.geometry import Engine, forward, log_volume, volumes
 from magnet_service.rpc.server import running_server
-from tests.rpc.calls import Services, array, build_bank, draw, everything, tensor
-from tests.rpc.networks import LATENT_DIM
+from tests.rpc.calls import Services, array, build_bank, draw, everything, failure, tensor
+from tests.rpc.networks import LATENT_DIM, picture
 
 Outputs = sampling_pb2.Outputs
 TARGETS = [
@@ -222,3 +222,20 @@ def test_an_endless_stream_ends_when_the_client_leaves(settings: Settings) -> No
         # The one worker is free again: another call is answered.
         assert draw(services, generator="grey", count=1, rho=0.0).header.method == "DIRECT"
     # Leaving the block ends within the drain: the stream that was left holds nothing.
+
+
+def test_a_stream_whose_tile_fits_no_message_is_refused_before_its_header(repository, tmp_path) -> None:
+    export_module(picture(4, shape=(1, 160, 160), smooth=False), LATENT_DIM, tmp_path / "generator.pt2")
+    add_generator(tmp_path / "mine", "large", tmp_path / "generator.pt2")
+    settings = load_settings(
+        port=0, repositories=[tmp_path / "mine"], store=tmp_path / "store", threads=1, log_level="error",
+        max_message_bytes=2**20,
+    )  # fmt: skip
+    with running_server(settings) as address, grpc.insecure_channel(address) as channel:
+        services = Services(channel)
+        sample = sampling_pb2.SampleRequest(generator="large", count=40, rho=0.0, outputs=everything())
+        found = failure(lambda: stream(services, sample))
+        assert (found.code, found.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+        assert list(found.fields) == ["outputs"]
+        sample.outputs.images = Outputs.IMAGES_UINT8
+        assert stream(services, sample)[0].HasField("header")

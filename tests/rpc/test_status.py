@@ -8,9 +8,11 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 
 import magnet_service.errors
-from magnet.v1 import generator_pb2
+from magnet.v1 import generator_pb2, sampling_pb2
+from magnet_client.codec import error_from_status
 from magnet_service.config import LogFormat, LogLevel
 from magnet_service.errors import InvalidInput, MagnetError, Overloaded, UnsupportedOperation
 from magnet_service.rpc.interceptor import CallInterceptor
@@ -115,3 +117,23 @@ def test_an_expected_error_keeps_its_words(method: str) -> None:
 def test_overloaded_says_when_to_come_again() -> None:
     found, _ = asked(Overloaded("Later.", retry_after=2.5), "Unary")
     assert (found.code, found.retry_seconds) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("field", "argument"),
+    [
+        ("ball_radius", "ball_radius"),
+        ("box", "box"),
+        ("replacement", "replacement"),
+        ("truncation_norm", "truncation_norm"),
+        ("truncation_psi", "truncation_psi"),
+    ],
+)
+def test_fields_are_paths_of_the_protos_which_clients_know(field: str, argument: str) -> None:
+    status = status_of(InvalidInput("no", field=field), "1")
+    bad = error_details_pb2.BadRequest()
+    assert status.details[2].Unpack(bad)
+    message: Any = sampling_pb2.SampleRequest.DESCRIPTOR
+    for name in bad.field_violations[0].field.split("."):
+        message = message.fields_by_name[name].message_type
+    assert error_from_status(status).field == argument

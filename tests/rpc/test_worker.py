@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from magnet_service.errors import Cancelled, Overloaded
+from magnet_service.rpc.turnstile import Turnstile
 from magnet_service.rpc.worker import StopSignal, Worker
 
 
@@ -214,5 +215,20 @@ def test_a_turn_that_comes_in_the_moment_of_a_cancel_is_passed_on() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await second
             assert await worker.run(lambda _: "more") == "more"
+
+    run(main())
+
+
+def test_a_cancel_just_before_the_turn_passes_is_a_cancel() -> None:
+    async def main() -> None:
+        turnstile = Turnstile(4)
+        await turnstile.enter()
+        second = asyncio.create_task(turnstile.enter())
+        await settle()
+        second.cancel()
+        turnstile.leave()  # drops the cancelled turn before its task has run
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await asyncio.wait_for(turnstile.enter(), 5)
 
     run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -205,6 +206,25 @@ def test_a_bank_of_another_build_of_torch_is_read_but_not_grown(tmp_path: Path, 
     with pytest.raises(Refused, match=r"torch 0\.0") as caught:
         grow(bank, generator, 40)
     assert caught.value.reason == "OTHER_ENGINE"
+
+
+def test_rows_that_exist_are_done_at_once_whoever_computed_or_builds_them(tmp_path: Path, generator: Generator) -> None:
+    bank = grow(create(tmp_path / "b", generator), generator, 80)
+    first = build(bank, generator, small_engine(bank.spec), 200)
+    next(first)
+    assert [state.rows_done for state in build(bank, generator, small_engine(bank.spec), 64)] == [80]
+    first.close()  # type: ignore[attr-defined]  # a generator function's iterator
+    edit(bank.folder, lambda content: content["stamp"].update(torch="0.0"))
+    assert [state.rows_done for state in build(bank, generator, small_engine(bank.spec), 80)] == [80]
+
+
+def test_a_bank_deleted_before_its_build_began_is_named(tmp_path: Path, generator: Generator) -> None:
+    bank = create(tmp_path / "b", generator)
+    steps = build(bank, generator, small_engine(bank.spec), 64)
+    shutil.rmtree(bank.folder)
+    with pytest.raises(UnknownResource) as caught:
+        next(steps)
+    assert caught.value.field == "bank_id"
 
 
 def test_two_builders_at_once_are_refused(tmp_path: Path, generator: Generator) -> None:

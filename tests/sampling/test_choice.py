@@ -87,3 +87,10 @@ def test_the_id_is_a_digest_of_every_attribute() -> None:
     ids = {BankSpec(**{**base, **change}).id for change in changes}  # type: ignore[arg-type]  # any attribute
     assert len(ids) == len(changes)
     assert all(len(name) == 16 for name in ids)
+
+
+def test_among_equals_one_computed_as_this_engine_computes() -> None:
+    others = [spec_of(PRIOR, seed=1), spec_of(PRIOR, seed=2, tile_rows=8, threads=2), spec_of(PRIOR, tile_rows=8)]
+    request = SampleRequest(count=1, rho=1.0)
+    choice = choose_bank(others, request, PRIOR, generator_digest=DIGEST, tile_rows=8, threads=2)
+    assert choice.spec == others[1]

@@ -90,7 +90,9 @@ def test_a_norm_bound_on_another_prior_is_refused() -> None:
 @pytest.mark.parametrize(
     ("prior", "given", "field"),
     [
-        (Normal(3), {"ball_radius": 0.0}, "ball_radius"),
+        (Normal(3), {"ball_radius": -1.0}, "ball_radius"),
+        (Box(3, low=-1.0, high=1.0), {"ball_radius": 0.0}, "ball_radius"),
+        (Ball(3, radius=2.0), {"ball_radius": 0.0}, "ball_radius"),
         (Normal(3), {"ball_radius": math.nan}, "ball_radius"),
         (Normal(3), {"box": (1.0, 1.0)}, "box"),
         (Normal(3), {"box": (0.0, math.inf)}, "box"),
@@ -127,3 +129,8 @@ def test_domains_that_cannot_be_are_refused(prior: Law, given: dict[str, object]
 )
 def test_which_law_covers_which(outer: Law, inner: Law, yes: bool) -> None:
     assert covers(outer, inner) is yes
+
+
+def test_a_ball_of_radius_zero_is_the_default_one_of_a_normal_prior() -> None:
+    assert uniform_domain(Normal(7), ball_radius=0.0) == Ball(7, radius=3.0)
+    assert uniform_domain(NormBoundedNormal(2, bound=1.0), ball_radius=0.0) == Ball(2, radius=1.0)

@@ -241,3 +241,26 @@ def test_a_box_prior_is_its_own_domain() -> None:
 def test_an_earlier_revision_gives_the_earlier_answer() -> None:
     early: Rows = ROWS.first(4000)
     assert draw_of(SampleRequest(count=20, seed=1, rho=0.5), early).resolved.bank_revision == 4000
+
+
+def test_the_advice_names_the_ess_that_auto_was_asked_for() -> None:
+    draw = ask(rho=0.5, min_ess=9999.0)
+    assert (draw.resolved.top_k, draw.result) == (1, Result.LOW_ESS)
+    assert "ESS >= 9999" in draw.advice
+    assert "200" not in draw.advice
+
+
+def test_a_direct_draw_counts_its_own_rows_and_without_an_end_those_of_an_endless_one() -> None:
+    assert ask(rho=0.0, offset=1000).diagnostics.ess == 20.0
+    endless = ask(rho=0.0, count=0, endless=True).diagnostics
+    assert (endless.ess, endless.largest_weight) == (1000.0, 0.001)
+
+
+def test_low_rank_at_the_least_k_is_not_told_to_use_a_smaller_one() -> None:
+    rank = np.full(10_000, 4)
+    rank[:150] = 0
+    with pytest.raises(Refused) as caught:
+        draw_of(SampleRequest(count=20, rho=-0.5, top_k=1), rows_of(PRIOR, 10_000, [0.2] * 4, rank=rank))
+    assert caught.value.reason == "LOW_RANK"
+    assert "smaller top_k" not in caught.value.message
+    assert "rho >= 0" in caught.value.message

@@ -23,10 +23,10 @@ def decode_png(files: Sequence[bytes]) -> NDArray[np.uint8]:
     """Decode PNG files of one size.
 
     Arguments:
-        files: at least one PNG file, grey or RGB.
+        files: at least one PNG file, grey, RGB or RGBA.
 
     Returns:
-        uint8 [rows, H, W] or [rows, H, W, 3].
+        uint8 [rows, H, W] or [rows, H, W, C] with C of 3 or 4.
 
     Raises:
         ServerFault: if one is no PNG.
@@ -43,12 +43,12 @@ def sheet(images: NDArray[np.uint8] | NDArray[np.float32], columns: int | None =
     """Lay images out on a sheet, row by row.
 
     Arguments:
-        images: [rows, H, W], [rows, 1, H, W], [rows, H, W, C] or [rows, C, H, W] with C of 1 or 3; uint8, or float32
-            scaled from its own lowest and highest finite value.
+        images: [rows, H, W], [rows, 1, H, W], [rows, H, W, C] or [rows, C, H, W] with C of 1, 3 or 4; uint8, or
+            float32 scaled from its own lowest and highest finite value.
         columns: images in one row of the sheet; about a square when None.
 
     Returns:
-        A grey or RGB picture on white; images under 64 pixels are magnified by a whole factor.
+        A grey, RGB or RGBA picture on white; images under 64 pixels are magnified by a whole factor.
 
     Raises:
         InvalidInput: for outputs that are no pictures, no image at all, or columns < 1.
@@ -74,11 +74,14 @@ def sheet(images: NDArray[np.uint8] | NDArray[np.float32], columns: int | None =
 
 
 def _channels_last(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.uint8] | NDArray[np.float32]:
-    if images.ndim == 4 and images.shape[-1] not in (1, 3) and images.shape[1] in (1, 3):
-        images = np.moveaxis(images, 1, -1)
+    if images.ndim == 4:
+        first, last = images.shape[1], images.shape[-1]
+        # A last 4 after a first 1 or 3 is taken for a width of 4 rather than for RGBA.
+        if (first in (1, 3) and last not in (1, 3)) or (first == 4 and last not in (1, 3, 4)):
+            images = np.moveaxis(images, 1, -1)
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
-    if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3):
+    if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (3, 4)):
         return images
     raise InvalidInput(
         f"outputs of shape {list(images.shape[1:])} are no pictures; save them as .npz",

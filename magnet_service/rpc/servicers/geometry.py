@@ -32,7 +32,7 @@ class GeometryServicer(geometry_pb2_grpc.GeometryServiceServicer):
 
         def work(should_stop: StopSignal) -> geometry_pb2.LogVolumeResponse:
             held = backend.registry.generators.get(request.generator)
-            latents = latents_from(request.latents, held.generator.latent_dim)
+            latents = latents_from(request.latents, held.generator.latent_dim, precision)
             backend.check_size(len(latents), 8 * (held.prior.columns + 2), "latents")
             found, top_k = backend.registry.volumes(
                 held, latents, manifold=manifold, precision=precision, top_k=request.top_k, should_stop=should_stop

@@ -32,18 +32,18 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
 
     async def Generate(self, request: sampling_pb2.GenerateRequest, context: Any) -> sampling_pb2.GenerateResponse:
         """Runs the generator on the client's latents."""
-        backend = self._backend
+        backend, precision = self._backend, precision_from(request.precision)
 
         def work(should_stop: StopSignal) -> sampling_pb2.GenerateResponse:
             held = backend.registry.generators.get(request.generator)
-            latents = latents_from(request.latents, held.generator.latent_dim)
+            latents = latents_from(request.latents, held.generator.latent_dim, precision)
             backend.check_size(len(latents), row_bytes(request.outputs, held), "latents")
             found = backend.registry.generate(
                 held,
                 latents,
                 wanted_from(request.outputs),
                 manifold=manifold_from(request.manifold),
-                precision=precision_from(request.precision),
+                precision=precision,
                 top_k=request.top_k,
                 should_stop=should_stop,
             )
@@ -81,6 +81,9 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
 
         def begin(_: StopSignal) -> tuple[Plan, sampling_pb2.DrawHeader]:
             plan = registry.plan(sample.generator, draw)
+            # No chunk but the last is below a tile.
+            rows = plan.engine.tile_rows if request.endless else min(plan.engine.tile_rows, draw.count)
+            self._backend.check_size(rows, row_bytes(sample.outputs, plan.held), "outputs")
             return plan, self._header(plan, sample.outputs)
 
         plan, header = await worker.run(begin)
@@ -104,4 +107,5 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
 def _rows(
     plan: Plan, start: int, count: int, outputs: sampling_pb2.Outputs, should_stop: StopSignal
 ) -> sampling_pb2.Rows:
-    return rows_message(page(plan, start, count, wanted_from(outputs), should_stop), outputs, plan.held.card)
+    found = page(plan, start, count, wanted_from(outputs), should_stop)
+    return rows_message(found, outputs, plan.held.card, first=start)

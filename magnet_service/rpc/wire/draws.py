@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import numpy as np
+from jaxtyping import Float
+
 from magnet.v1 import sampling_pb2, types_pb2
+from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.card import GeneratorCard
 from magnet_service.registry import HeldGenerator, Page, Plan, Wanted
-from magnet_service.rpc.pictures import png_files, to_bytes
+from magnet_service.rpc.pictures import png_bytes, png_files, to_bytes
 from magnet_service.rpc.wire.tensors import tensor_from
 from magnet_service.sampling import Base, Diagnostics, Method, Resolved, Result
 
@@ -39,7 +43,6 @@ _RESULTS: Mapping[Result, sampling_pb2.Result.ValueType] = MappingProxyType(
         Result.DEGENERATE: sampling_pb2.RESULT_DEGENERATE,
     }
 )
-_PNG_OVERHEAD = 256  # bytes of a file's frame, on top of its pixels
 
 
 def manifold_to(manifold: Manifold) -> types_pb2.Manifold.ValueType:
@@ -85,32 +88,38 @@ def row_bytes(outputs: sampling_pb2.Outputs, held: HeldGenerator) -> int:
     images = {
         sampling_pb2.Outputs.IMAGES_NONE: 0,
         sampling_pb2.Outputs.IMAGES_FLOAT32: 4 * held.generator.output_dim,
-        sampling_pb2.Outputs.IMAGES_PNG: held.generator.output_dim + _PNG_OVERHEAD,
+        sampling_pb2.Outputs.IMAGES_PNG: png_bytes(held.generator.output_shape, held.card),
     }.get(outputs.images, held.generator.output_dim)
     figures = 4 * held.generator.latent_dim * outputs.latents + 8 * outputs.log_volumes + 8 * outputs.weights
     return images + figures + 8  # 8 for the bank's row
 
 
-def rows_message(page: Page, outputs: sampling_pb2.Outputs, card: GeneratorCard) -> sampling_pb2.Rows:
+def rows_message(
+    page: Page, outputs: sampling_pb2.Outputs, card: GeneratorCard, *, first: int = 0
+) -> sampling_pb2.Rows:
     """Writes rows.
 
     Arguments:
         page: the rows.
         outputs: how images are sent.
         card: layout and range of the generator.
+        first: number of the page's first row, for messages.
 
     Returns:
         The message; what the page does not hold is absent.
 
     Raises:
-        InvalidInput: PNG of outputs that are no pictures.
+        InvalidInput: PNG of outputs that are no pictures, or bytes of outputs that are not finite.
 
-    Accuracy: float64 outputs are rounded to float32, or to 0..255 as `to_bytes` says; all else exact.
+    Accuracy: float64 outputs are rounded to float32 (inf beyond its range), or to 0..255 as `to_bytes` says; all else
+        exact.
     """
     rows = sampling_pb2.Rows()
     if page.values is not None and outputs.images == sampling_pb2.Outputs.IMAGES_FLOAT32:
-        rows.images.CopyFrom(tensor_from(page.values.astype("<f4", copy=False)))
+        with np.errstate(over="ignore"):
+            rows.images.CopyFrom(tensor_from(page.values.astype("<f4", copy=False)))
     elif page.values is not None:
+        _check_finite(page.values, first)
         pixels = to_bytes(page.values, card)
         if outputs.images == sampling_pb2.Outputs.IMAGES_PNG:
             rows.png.extend(png_files(pixels, card))
@@ -159,6 +168,16 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
         rho_reason=resolved.rho_reason,
         stamp=stamp_entries(stamp),
     )
+
+
+def _check_finite(values: Float[np.ndarray, "rows ..."], first: int) -> None:
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not finite.all():
+        raise InvalidInput(
+            f"The output of row {first + int(np.argmin(finite)):,} is not finite, and no byte stands for that: ask for "
+            "IMAGES_FLOAT32 to see its values, or for another row.",
+            field="outputs.images",
+        )
 
 
 def _resolved(held: HeldGenerator, resolved: Resolved, outputs: sampling_pb2.Outputs) -> sampling_pb2.SampleRequest:

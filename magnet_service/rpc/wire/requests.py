@@ -150,7 +150,7 @@ def _base_from(message: sampling_pb2.Base) -> tuple[Base | None, float | None, t
             return Base.PRIOR, None, None
     uniform = message.uniform
     if uniform.WhichOneof("domain") != "box":
-        return Base.UNIFORM, uniform.ball.radius or None, None  # radius 0 is the default one
+        return Base.UNIFORM, uniform.ball.radius if uniform.HasField("ball") else None, None
     if not uniform.box.low < uniform.box.high:
         raise InvalidInput(f"The box goes from {uniform.box.low} to {uniform.box.high}; write low < high.", field="box")
     return Base.UNIFORM, None, (uniform.box.low, uniform.box.high)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from magnet.v1 import types_pb2
 from magnet_service.errors import InvalidInput
+from magnet_service.generator import Precision
 
 __all__ = ["latents_from", "tensor_from"]
 
@@ -45,19 +46,20 @@ def tensor_from(array: npt.NDArray[np.generic]) -> types_pb2.Tensor:
     return types_pb2.Tensor(type=_NAMES[dtype], shape=array.shape, data=array.astype(dtype, copy=False).tobytes())
 
 
-def latents_from(tensor: types_pb2.Tensor, width: int) -> npt.NDArray[np.floating]:
+def latents_from(tensor: types_pb2.Tensor, width: int, precision: Precision) -> npt.NDArray[np.floating]:
     """Reads latents that a client sent.
 
     Arguments:
         tensor: its message.
         width: latent dimension d of the generator.
+        precision: in which they are computed.
 
     Returns:
         Float32 or float64, [rows, d], finite; a read-only view of the message's data.
 
     Raises:
-        InvalidInput: no floats, another width, no rows, data of another length, or a value that is not finite; the
-            message names the first such row and the field is `latents`.
+        InvalidInput: no floats, another width, no rows, data of another length, or a value that is not finite in
+            that precision; the message names the first such row and the field is `latents`.
 
     Accuracy: exact.
     """
@@ -80,4 +82,13 @@ def latents_from(tensor: types_pb2.Tensor, width: int) -> npt.NDArray[np.floatin
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise InvalidInput(f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field="latents")
+    if precision is Precision.FLOAT32 and dtype.itemsize > 4:
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(array.astype(np.float32)).all(axis=1)
+        if not finite.all():
+            raise InvalidInput(
+                f"Latent {int(np.argmin(finite))} is not finite in float32; send smaller values, or ask for precision "
+                "FLOAT64.",
+                field="latents",
+            )
     return array

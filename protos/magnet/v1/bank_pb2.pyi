@@ -568,7 +568,7 @@ class PolarityCell(_message.Message):
     largest_weight: _builtins.float
     """Largest normalised weight, 0 to 1."""
     low_rank_share: _builtins.float
-    """Share of rows with rank < k, which are left out for rho != 0."""
+    """Share of the base law's rows with rank < k, 0 to 1, which are left out for rho != 0."""
     def __init__(
         self,
         *,

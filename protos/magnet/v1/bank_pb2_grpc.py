@@ -78,7 +78,8 @@ class BankServiceServicer:
     """
 
     def BuildBank(self, request, context):
-        """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once.
+        """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once, whoever
+        computed them.
         The operation's metadata is BuildProgress, its response Bank. google.longrunning.Operations gets, lists and cancels it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

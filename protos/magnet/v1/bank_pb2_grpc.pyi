@@ -35,7 +35,8 @@ class BankServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BankServiceAsyncStub: ...
     BuildBank: _grpc.UnaryUnaryMultiCallable[_bank_pb2.BuildBankRequest, _operations_pb2.Operation]
-    """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once.
+    """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once, whoever
+    computed them.
     The operation's metadata is BuildProgress, its response Bank. google.longrunning.Operations gets, lists and cancels it.
     """
     WatchOperation: _grpc.UnaryStreamMultiCallable[_bank_pb2.WatchOperationRequest, _bank_pb2.WatchOperationResponse]
@@ -57,7 +58,8 @@ class BankServiceAsyncStub(BankServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     BuildBank: _aio.UnaryUnaryMultiCallable[_bank_pb2.BuildBankRequest, _operations_pb2.Operation]  # type: ignore[assignment]
-    """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once.
+    """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once, whoever
+    computed them.
     The operation's metadata is BuildProgress, its response Bank. google.longrunning.Operations gets, lists and cancels it.
     """
     WatchOperation: _aio.UnaryStreamMultiCallable[_bank_pb2.WatchOperationRequest, _bank_pb2.WatchOperationResponse]  # type: ignore[assignment]
@@ -82,7 +84,8 @@ class BankServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _bank_pb2.BuildBankRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
-        """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once.
+        """Builds a bank, or grows it, in the background. Asking again for rows that exist is done at once, whoever
+        computed them.
         The operation's metadata is BuildProgress, its response Bank. google.longrunning.Operations gets, lists and cancels it.
         """
 

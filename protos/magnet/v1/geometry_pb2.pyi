@@ -40,7 +40,7 @@ class LogVolumeRequest(_message.Message):
     """k of log v_k: 1 to d, or 0 for k = d."""
     @_builtins.property
     def latents(self) -> _types_pb2.Tensor:
-        """[rows, d], float32 or float64, finite."""
+        """[rows, d], float32 or float64, finite in the arithmetic asked for."""
 
     def __init__(
         self,
@@ -61,7 +61,9 @@ Global___LogVolumeRequest: _TypeAlias = LogVolumeRequest  # noqa: Y015
 
 @_typing.final
 class LogVolumeResponse(_message.Message):
-    """Volumes of the latents, in their order."""
+    """Volumes of the latents, in their order. Where the output or the Jacobian is not finite, even in float64, rank is 0 and
+    every log is -inf.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

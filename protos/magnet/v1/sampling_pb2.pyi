@@ -94,7 +94,9 @@ class Base(_message.Message):
 
         RADIUS_FIELD_NUMBER: _builtins.int
         radius: _builtins.float
-        """Radius > 0; 0 for sqrt(d + 2), where the uniform law has the second moment of a standard normal prior."""
+        """Radius > 0; 0, over a normal prior of scale s only, for s sqrt(d + 2), where the uniform law has the prior's second
+        moment (within the norm bound of a truncation).
+        """
         def __init__(
             self,
             *,
@@ -245,12 +247,12 @@ class Outputs(_message.Message):
         """Answered as UINT8."""
         IMAGES_UINT8: Outputs._Images.ValueType  # 1
         """The output range mapped to 0..255, uint8, channels last: [rows, H, W] for one channel, [rows, H, W, C] for
-        several, [rows, D] for outputs that are no images.
+        several, [rows, D] for outputs that are no images. Refused where an output is not finite.
         """
         IMAGES_FLOAT32: Outputs._Images.ValueType  # 2
-        """Raw values in the generator's own shape, [rows, ...] float32."""
+        """Raw values in the generator's own shape, [rows, ...] float32; NaN and infinities as they come."""
         IMAGES_PNG: Outputs._Images.ValueType  # 3
-        """One PNG file a row; refused for outputs that are no images."""
+        """One PNG file a row; refused for outputs that are no images or not finite."""
         IMAGES_NONE: Outputs._Images.ValueType  # 4
         """None."""
 
@@ -261,12 +263,12 @@ class Outputs(_message.Message):
     """Answered as UINT8."""
     IMAGES_UINT8: Outputs.Images.ValueType  # 1
     """The output range mapped to 0..255, uint8, channels last: [rows, H, W] for one channel, [rows, H, W, C] for
-    several, [rows, D] for outputs that are no images.
+    several, [rows, D] for outputs that are no images. Refused where an output is not finite.
     """
     IMAGES_FLOAT32: Outputs.Images.ValueType  # 2
-    """Raw values in the generator's own shape, [rows, ...] float32."""
+    """Raw values in the generator's own shape, [rows, ...] float32; NaN and infinities as they come."""
     IMAGES_PNG: Outputs.Images.ValueType  # 3
-    """One PNG file a row; refused for outputs that are no images."""
+    """One PNG file a row; refused for outputs that are no images or not finite."""
     IMAGES_NONE: Outputs.Images.ValueType  # 4
     """None."""
 
@@ -324,7 +326,7 @@ class Rows(_message.Message):
 
     @_builtins.property
     def log_volumes(self) -> _types_pb2.Tensor:
-        """[rows] float64, nats."""
+        """[rows] float64, nats; -inf where rank < k, or where output or Jacobian is not finite."""
 
     @_builtins.property
     def log_weights(self) -> _types_pb2.Tensor:
@@ -374,7 +376,7 @@ class GenerateRequest(_message.Message):
     """k of the log-volumes: 1 to d, or 0 for k = d."""
     @_builtins.property
     def latents(self) -> _types_pb2.Tensor:
-        """[rows, d], float32 or float64, finite."""
+        """[rows, d], float32 or float64, finite in the arithmetic asked for."""
 
     @_builtins.property
     def outputs(self) -> Global___Outputs:
@@ -548,17 +550,21 @@ class Diagnostics(_message.Message):
     BANK_ROWS_FIELD_NUMBER: _builtins.int
     LOW_RANK_SHARE_FIELD_NUMBER: _builtins.int
     ess: _builtins.float
-    """Effective sample size of the bank's weights, (sum w)^2 / sum w^2, in rows; the count itself for a direct draw."""
+    """Effective sample size of the bank's weights, (sum w)^2 / sum w^2, in rows; for a direct draw the count, and
+    1000 for an endless one.
+    """
     khat: _builtins.float
     """Pareto k-hat of the weights (Vehtari et al. 2024, arXiv 1507.02646); absent below 5 distinct tail weights."""
     largest_weight: _builtins.float
     """Largest normalised weight, 0 to 1."""
     distinct: _builtins.int
-    """Distinct latents among the rows of this answer."""
+    """Distinct latents among the rows of this answer; for an endless stream the bank's rows of positive weight, 0 if it is
+    direct.
+    """
     bank_rows: _builtins.int
-    """Rows of the bank that carry weight."""
+    """Rows of the bank that were weighted, those of weight 0 too; 0 for a direct draw."""
     low_rank_share: _builtins.float
-    """Share of the bank's rows with rank < k, left out for rho != 0."""
+    """Share of the base law's rows with rank < k, 0 to 1; left out for rho != 0."""
     def __init__(
         self,
         *,
