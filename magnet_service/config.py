@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -23,6 +25,9 @@ __all__ = ["BUNDLED", "LogFormat", "LogLevel", "Settings", "load_settings"]
 
 BUNDLED = Path(__file__).resolve().parent / "bundled"
 """The repository of generators that come with the package; always the last one looked at."""
+
+
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?) ?((?P<unit>[KMGT])(I?B)?)?")
 
 
 class LogLevel(StrEnum):
@@ -58,6 +63,16 @@ def _expanded(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip().upper())
+    if match is None:
+        raise PydanticCustomError("size", "Write a number of bytes, or one with K, M, G or T behind it, as 512M")
+    return int(float(match["number"]) * 1024 ** " KMGT".index(match["unit"] or " "))
+
+
+Bytes = Annotated[int | None, BeforeValidator(_bytes)]
 Folder = Annotated[Path, AfterValidator(_expanded)]
 
 
@@ -92,6 +107,12 @@ class Settings(BaseSettings):
         64 * 2**20, ge=2**16, le=2**31 - 1, description="Largest message received or sent, in bytes."
     )
     max_bank_rows: int = Field(10_000_000, ge=1, le=100_000_000, description="Largest bank, in rows.")
+    max_memory: Bytes = Field(
+        None,
+        ge=2**20,
+        description="Memory that one computation may take besides the weights, in bytes, or with K, M, G or T (powers "
+        "of 1024), 1M at least. Default: 80 % of what is free on the device at the start.",
+    )
     drain_seconds: float = Field(
         10.0, ge=0, le=3600, allow_inf_nan=False, description="Time for calls in flight to end at a stop, in seconds."
     )

@@ -9,6 +9,7 @@
     │   └── RefusedArchive         a file holds something that is never read (a pickle, native code)
     ├── DamagedData            stored bytes are not what their checksum or their manifest says
     ├── OutOfSpace             the store's device is full
+    ├── OutOfMemory            a computation needs more memory than it may take, or than there is
     ├── Overloaded             the queue is full: try again later
     └── Cancelled              the caller left, or asked to stop
 
@@ -26,6 +27,7 @@ __all__ = [
     "DuplicateResource",
     "InvalidInput",
     "MagnetError",
+    "OutOfMemory",
     "OutOfSpace",
     "Overloaded",
     "Refused",
@@ -108,6 +110,12 @@ class OutOfSpace(MagnetError):
     """The device under the store is full; what was complete before stays readable."""
 
     default_reason = "OUT_OF_SPACE"
+
+
+class OutOfMemory(MagnetError):
+    """One tile needs more memory than the bound or the device leaves it; the message says what to write instead."""
+
+    default_reason = "OUT_OF_MEMORY"
 
 
 class Overloaded(MagnetError):

@@ -114,7 +114,7 @@ def test_a_page_is_the_same_bytes_however_it_is_cut(registry: Registry, precisio
         part = page(plan, start, count, wanted)
         for name in ("values", "latents", "log_volumes", "log_weights"):
             assert getattr(part, name).tobytes() == getattr(whole, name)[start : start + count].tobytes()
-    assert whole.values.dtype == np.dtype(str(precision))
+    assert whole.values.dtype == (np.float64 if precision is Precision.FLOAT64 else np.float32)
 
 
 def built(registry: Registry, name: str, request: BuildRequest) -> str:
@@ -204,6 +204,33 @@ def test_rank_statistics_are_those_of_the_volumes(registry: Registry) -> None:
     assert (found.latents, len(found.log_volume_sd)) == (100, LATENT_DIM)
     assert found.log_volume_sd[0] > 0
     assert registry.rank(held, 0) is None
+    latents = held.prior.rows(0, 0, 100)
+    singular = np.exp(
+        registry.volumes(held, latents, manifold=Manifold.OUTPUT, precision=Precision.FLOAT32, top_k=0)[
+            0
+        ].log_singular_values.numpy()
+    )
+    assert sum(found.rank_counts.values()) == 100
+    assert list(found.rank_counts) == sorted(found.rank_counts)
+    np.testing.assert_allclose(np.exp(found.log_sigma_first)[[0, -1]], [singular[:, 0].min(), singular[:, 0].max()])
+    ratios = np.sort(np.divide(singular[:, 0], singular[:, -1], out=np.full(100, np.inf), where=singular[:, -1] > 0))
+    # The least value with so many at or below it, of 100.
+    places = [max(round(100 * level), 1) - 1 for level in found.quantile_levels]
+    np.testing.assert_allclose(np.exp(found.log_condition), ratios[places], rtol=1e-12)
+
+
+def test_quantiles_of_a_deficient_generator_are_never_not_a_number(repository: Path, tmp_path: Path) -> None:
+    narrow = torch.nn.Sequential(torch.nn.Linear(LATENT_DIM, 3), torch.nn.ReLU(), torch.nn.Linear(3, 9))
+    export_module(narrow, LATENT_DIM, tmp_path / "generator.pt2")
+    add_generator(tmp_path / "mine", "narrow", tmp_path / "generator.pt2")
+    registry = Registry([tmp_path / "mine"], tmp_path / "store", threads=1)
+    found = registry.rank(registry.generators.get("narrow"), 64)
+    assert found is not None
+    assert found.rank_max <= 3
+    assert sum(found.rank_counts.values()) == 64
+    assert set(found.log_sigma_last) == {-np.inf}
+    assert set(found.log_condition) == {np.inf}
+    assert not np.isnan(found.log_sigma_first).any()
 
 
 def test_limits_are_told(repository: Path, tmp_path: Path) -> None:
@@ -260,6 +287,50 @@ def test_on_a_sphere_there_is_one_column_less(repository: Path, tmp_path: Path) 
     built(registry, "globe", BuildRequest(rows=320))
     drawn = registry.plan("globe", SampleRequest(count=40, rho=0.5, top_k=LATENT_DIM - 1, seed=2))
     resampled = page(drawn, 0, 40, Wanted(latents=True, log_volumes=True))
-    found, k = registry.volumes(held, resampled.latents, manifold=Manifold.OUTPUT, precision=Precision.FLOAT32, top_k=0)
+    found, k, _ = registry.volumes(
+        held, resampled.latents, manifold=Manifold.OUTPUT, precision=Precision.FLOAT32, top_k=0
+    )
     assert k == LATENT_DIM - 1
     np.testing.assert_allclose(resampled.log_volumes, found.log_singular_values.sum(1), atol=2e-5)
+
+
+def test_auto_is_told_for_each_base_and_every_further_bank(registry: Registry) -> None:
+    held = registry.generators.get("plain")
+    missing = registry.auto_top_k(held)
+    assert [(entry.base, entry.law, entry.top_k) for entry in missing] == [
+        (Base.PRIOR, "normal(dim=6)", None),
+        (Base.UNIFORM, f"ball(dim=6,radius={8**0.5!r})", None),
+    ]
+    assert missing[0].problem == "no bank yet: magnet bank build plain@1"
+    assert missing[1].problem == "no bank yet: magnet bank build plain@1 --base uniform"
+    prior = built(registry, "plain", BuildRequest(rows=1024))
+    box = built(registry, "plain", BuildRequest(rows=512, base=Base.UNIFORM, box=(-1.0, 1.0)))
+    before = built(registry, "plain", BuildRequest(rows=512, manifold=Manifold.PRE_ACTIVATION))
+    built(registry, "plain", BuildRequest(rows=64, seed=1))  # seed 0 comes first: a draw would not take it
+    found = registry.auto_top_k(held)
+    assert [entry.bank_id for entry in found] == [prior, prior, box, before]
+    assert [entry.bank_revision for entry in found] == [1024, 1024, 512, 512]
+    assert [entry.manifold for entry in found[2:]] == [Manifold.OUTPUT, Manifold.PRE_ACTIVATION]
+    assert "corrected" in found[1].bank_reason
+    requests = ({}, {"base": Base.UNIFORM}, {"base": Base.UNIFORM, "box": (-1.0, 1.0)})
+    for entry, given in zip(found, requests, strict=False):
+        resolved = registry.plan("plain", SampleRequest(count=1, rho=1.0, **given)).draw.resolved
+        assert entry.top_k is not None
+        assert (entry.bank_id, entry.top_k.k, entry.top_k.reason) == (
+            resolved.bank_id,
+            resolved.top_k,
+            resolved.top_k_reason,
+        )
+
+
+def test_where_the_prior_is_uniform_there_is_one_base(registry: Registry) -> None:
+    assert [entry.base for entry in registry.auto_top_k(registry.generators.get("colour"))] == [Base.PRIOR]
+
+
+def test_a_damaged_bank_says_so_where_its_k_would_stand(registry: Registry, tmp_path: Path) -> None:
+    bank_id = built(registry, "plain", BuildRequest(rows=64, base=Base.UNIFORM, box=(-1.0, 1.0)))
+    (shard,) = (tmp_path / "store" / bank_id).glob("rows-*.parquet")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    entry = registry.auto_top_k(registry.generators.get("plain"))[-1]
+    assert (entry.bank_id, entry.top_k) == (bank_id, None)
+    assert shard.name in entry.problem

@@ -10,8 +10,8 @@ from torch import nn
 
 from magnet_service.generator import GeneratorCard, export_module
 from magnet_service.generator.card_file import CARD_FILE, render_card
+from magnet_service.generator.formats import ARCHIVE_FILE, PROBE_FILE
 from magnet_service.generator.probe import probe_beside
-from magnet_service.generator.versions import ARCHIVE_FILE, PROBE_FILE
 from training.classifier import load_classifier
 from training.data import LABELS, tail_counts
 from training.fashion import load_generator

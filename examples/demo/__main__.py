@@ -20,7 +20,7 @@ from examples.demo.balance import choose
 from examples.demo.charts import contact_sheet, ess_chart, share_chart
 from examples.demo.classifier import Classifier
 from examples.demo.server import served
-from examples.demo.shares import Evidence, Figures, figures
+from examples.demo.shares import Evidence, Figures, Interval, figures
 from magnet_client import BankInfo, Client, Draw, Generated
 
 Law = Literal["prior", "uniform"]
@@ -28,7 +28,7 @@ Law = Literal["prior", "uniform"]
 GENERATOR = "fashion"
 PAGE = 2_048
 SEED = 7
-console = Console(width=max(100, Console().width))
+console = Console(width=max(80, Console().width))
 
 
 def main(
@@ -152,12 +152,16 @@ def entry(name: str, draw: Draw, judged: Figures, bank_size: int) -> dict[str, A
 
 
 def table(draws: dict[str, Draw], judged: dict[str, Figures]) -> Table:
-    """The figures for a terminal of 100 columns."""
+    """The figures for a terminal of 80 columns."""
     result = Table(
-        title="class figures over held-out bank rows, with 95 % intervals", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title="class figures over held-out bank rows, with 95 % intervals",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
     )
     result.add_column("draw", no_wrap=True)
-    for column in ("rho", "k", "ESS", "k-hat", "result", "tv to uniform", "rare share", "top prob."):
+    for column in ("rho", "k", "ESS", "k-hat", "result", "tv to uniform", "rare share", "p(top)"):
         result.add_column(column, justify="left" if column == "result" else "right", no_wrap=True)
     for name, draw in draws.items():
         f = judged[name]
@@ -168,11 +172,16 @@ def table(draws: dict[str, Draw], judged: dict[str, Figures]) -> Table:
             f"{draw.ess:,.0f}",
             "-" if draw.khat is None else f"{draw.khat:.2f}",
             str(draw.result),
-            f"{f.tv.value:.3f} {f.tv.low:.2f}-{f.tv.high:.2f}",
-            f"{f.rare_share.value:.3f} {f.rare_share.low:.2f}-{f.rare_share.high:.2f}",
+            _with_interval(f.tv),
+            _with_interval(f.rare_share),
             f"{f.top_probability.value:.3f}",
         )
     return result
+
+
+def _with_interval(estimate: Interval) -> str:
+    low, high = (f"{bound:.2f}".removeprefix("0") for bound in (estimate.low, estimate.high))
+    return f"{estimate.value:.3f} {low}-{high}"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from examples.demo.shares import Figures
 
@@ -17,12 +19,15 @@ import matplotlib.pyplot as plt
 __all__ = ["contact_sheet", "ess_chart", "share_chart"]
 
 COLOURS = {
-    "as_trained": "#6b7280",
+    "as_trained": "#737373",
     "uniform": "#2563eb",
     "mode": "#7c3aed",
     "anti_mode": "#dc2626",
     "balanced": "#059669",
 }
+_DPI = 100
+_GAP, _TITLE = 8, 40  # pixels
+_GREYS = 16 - len(COLOURS)  # 16 colours take four bits a pixel
 
 
 def contact_sheet(path: Path, draws: Mapping[str, tuple[str, NDArray[np.uint8]]], columns: int = 10) -> None:
@@ -33,13 +38,38 @@ def contact_sheet(path: Path, draws: Mapping[str, tuple[str, NDArray[np.uint8]]]
         draws: by name, a second title line and images [rows, H, W] uint8.
         columns: images in a row of a block.
     """
-    figure, axes = plt.subplots(1, len(draws), figsize=(3.1 * len(draws), 3.75), layout="constrained")
-    for axis, (name, (subtitle, images)) in zip(axes, draws.items(), strict=True):
-        axis.imshow(_tile(images, columns), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    tiles = [_tile(images, columns) for _, images in draws.values()]
+    width = _GAP + sum(tile.shape[1] + _GAP for tile in tiles)
+    height = max(tile.shape[0] for tile in tiles) + _TITLE + _GAP
+    figure = plt.figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    left = _GAP
+    for tile, (name, (subtitle, _)) in zip(tiles, draws.items(), strict=True):
+        # A pixel of an image is a pixel of the file: nothing is resampled, and the file stays small.
+        bottom = height - _TITLE - tile.shape[0]
+        axis = figure.add_axes(
+            (left / width, bottom / height, tile.shape[1] / width, tile.shape[0] / height), frameon=False
+        )
+        axis.imshow(tile, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
         axis.set_title(f"{name}\n{subtitle}", fontsize=9, color=COLOURS.get(name, "black"))
         axis.set_axis_off()
-    figure.savefig(path, dpi=160)
+        left += tile.shape[1] + _GAP
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=_DPI)
     plt.close(figure)
+    with Image.open(drawn) as sheet:
+        sheet.convert("RGB").quantize(palette=_palette(), dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _palette() -> Image.Image:
+    greys = [round(255 * step / (_GREYS - 1)) for step in range(_GREYS)]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(
+        [
+            *(value for grey in greys for value in (grey,) * 3),
+            *bytes.fromhex("".join(COLOURS.values()).replace("#", "")),
+        ]
+    )
+    return palette
 
 
 def _tile(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:

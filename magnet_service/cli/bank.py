@@ -26,7 +26,7 @@ from magnet_service.cli.options import (
     Timeout,
     interval,
 )
-from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of, size
+from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of, short_law, size
 
 __all__ = ["app"]
 
@@ -113,15 +113,13 @@ def list_banks(
     elif not banks and not banks.unreadable:
         STDOUT.print("no banks yet: `magnet bank build NAME` makes one", markup=False)
     else:
-        columns = ("id", "generator", "law", "manifold", "precision", "seed>", "rows>", "size>")
+        columns = ("id", "generator", "law", "volumes", "rows>", "size>")
         facts = [
             (
                 bank.bank_id,
                 bank.generator or bank.generator_digest[:12],
-                bank.law,
-                bank.manifold,
-                bank.precision,
-                bank.seed,
+                f"{short_law(bank.law)}, seed {bank.seed}",
+                f"{bank.manifold}, {bank.precision}",
                 f"{bank.revision:,}",
                 size(bank.bytes),
             )
@@ -218,11 +216,31 @@ def _facts(bank: BankInfo) -> object:
             ("law", f"{bank.law}, seed {bank.seed}"),
             ("condition", bank.condition),
             ("volumes", f"{bank.manifold}, {bank.precision}, log v_1 to log v_{bank.columns}"),
+            ("computed in", _arithmetic(bank)),
+            ("error", _error(bank)),
             ("rows", f"{bank.revision:,} ({size(bank.bytes)})"),
-            ("computed in", f"tiles of {bank.tile_rows} rows, {bank.threads} threads"),
+            ("computed by", f"tiles of {bank.tile_rows} rows, {bank.threads} threads"),
             ("stamp", ", ".join(f"{name} {value}" for name, value in bank.stamp.items())),
         ]
     )
+
+
+def _arithmetic(bank: BankInfo) -> str:
+    if bank.precision_used in (None, bank.precision):
+        return ""
+    return f"{bank.precision_used}: {bank.precision_reason}"
+
+
+def _error(bank: BankInfo) -> str:
+    """Largest error of log v_k at k = 1, 10, 30 and the last, of the arithmetic used."""
+    if not bank.errors:
+        return ""
+    error = bank.errors[-1]
+    last = len(error.log_volume)
+    told = [f"{error.log_volume[k - 1]:.1g} at k = {k}" for k in sorted({k for k in (1, 10, 30) if k < last} | {last})]
+    apart = f", {len(error.other_pattern)} of other regions left out" if error.other_pattern else ""
+    most = f"; draws use k <= {bank.largest_k}" if bank.largest_k < last else ""
+    return f"{', '.join(told)} nats (largest at {error.latents} latents against float64{apart}){most}"
 
 
 def _print_polarity(found: PolarityGrid) -> None:

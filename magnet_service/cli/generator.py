@@ -9,9 +9,10 @@ import typer
 
 from magnet_client import GeneratorInfo
 from magnet_service.cli.connection import connected
-from magnet_service.cli.generator_files import Verified, add_file, verify_name
+from magnet_service.cli.generator_files import RANK_LATENTS, Verified, add_file, verify_name
+from magnet_service.cli.generator_sheet import generator_sheets
 from magnet_service.cli.options import Address, GeneratorName, Json, Local, Repositories, Store, Timeout, interval
-from magnet_service.cli.terminal import STDOUT, grid, number, print_json, sheet_of
+from magnet_service.cli.terminal import STDOUT, grid, print_json, short_law
 
 __all__ = ["app"]
 
@@ -22,6 +23,13 @@ _Repository = Annotated[
     typer.Option(
         metavar="DIR", help="Folder of generators; the first of MAGNET_REPOSITORIES, else one in your data folder."
     ),
+]
+
+
+_PATIENCE = 600.0  # seconds: a large generator takes minutes to verify and to measure
+_Store = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the banks, for AUTO's k.")]
+_RankLatents = Annotated[
+    int, typer.Option(help="Measure rank and spectrum at this many latents of the prior, 0 to 1024.")
 ]
 
 
@@ -44,7 +52,7 @@ def list_generators(
         (
             one.name,
             ", ".join(map(str, one.versions)),
-            one.prior,
+            short_law(one.prior),
             " x ".join(map(str, one.output_shape)),
             one.digest[:12],
             one.description or one.problem,
@@ -57,9 +65,7 @@ def list_generators(
 @app.command()
 def show(
     generator: GeneratorName,
-    rank_latents: Annotated[
-        int, typer.Option(help="Measure rank and spectrum at this many prior latents, 0 to 1024.")
-    ] = 0,
+    rank_latents: _RankLatents = RANK_LATENTS,
     address: Address = None,
     local: Local = False,
     repository: Repositories = None,
@@ -67,9 +73,9 @@ def show(
     timeout: Timeout = None,
     json: Json = False,
 ) -> None:
-    """Describes one generator: what goes in, what comes out, its operations, units and rank."""
-    with connected(address, local, repository, store, timeout) as client:
-        found = client.generator(generator, rank_latents)
+    """Describes one generator: what goes in and comes out, its graph, rank, spectrum, and AUTO at rho 1."""
+    with connected(address, local, repository, store, _PATIENCE if timeout is None else timeout) as client:
+        found = client.generator(generator, rank_latents, auto_top_k=True)
     if json:
         print_json(found)
     else:
@@ -102,7 +108,9 @@ def add(
     new_version: Annotated[
         bool, typer.Option("--new-version", help="Add the next version of a generator that exists.")
     ] = False,
+    rank_latents: _RankLatents = RANK_LATENTS,
     repository: _Repository = None,
+    store: _Store = None,
     json: Json = False,
 ) -> None:
     """Verifies a .pt2 file and copies it into a repository; a running server holds it at once.
@@ -122,80 +130,39 @@ def add(
         licence=licence,
         source=source,
         new_version=new_version,
+        rank_latents=rank_latents,
+        store=store,
     )
     _print_verified(verified, json)
 
 
 @app.command()
-def verify(generator: GeneratorName, repository: _Repository = None, json: Json = False) -> None:
-    """Loads a generator from its file and verifies it again, as `add` did."""
-    _print_verified(verify_name(repository, generator), json)
+def verify(
+    generator: GeneratorName,
+    rank_latents: _RankLatents = RANK_LATENTS,
+    repository: _Repository = None,
+    store: _Store = None,
+    json: Json = False,
+) -> None:
+    """Loads a generator from its file in this process and verifies it again, as `add` did.
+
+    Its outputs are compared with those of the original module where they came with the file, else with a plain
+    interpreter of the file; its Jacobian with autograd; and rows are moved and given other neighbours to see whether
+    their bits stay. `show` prints the same as a server found it.
+    """
+    _print_verified(verify_name(repository, generator, rank_latents=rank_latents, store=store), json)
 
 
 def _print_verified(verified: Verified, json: bool) -> None:
     if json:
-        print_json({**vars(verified.info), **{name: value for name, value in vars(verified).items() if name != "info"}})
-    else:
-        _print(verified.info)
-        words = {True: "yes", False: "no", None: "not measured"}
-        place = words[verified.bits_depend_on_position]
-        neighbours = words[verified.bits_depend_on_neighbours]
-        facts = [
-            ("bits depend on", f"a row's place: {place}; its neighbours: {neighbours}"),
-            ("folder", verified.folder),
-        ]
-        STDOUT.print(sheet_of(facts))
-        STDOUT.print(f"[bold green]verified[/] {verified.info.name}@{verified.info.version}")
+        print_json({**vars(verified.info), "folder": verified.folder})
+        return
+    _print(verified.info)
+    STDOUT.print(f"[bold green]verified[/] {verified.info.name}@{verified.info.version} in ", end="")
+    STDOUT.print(verified.folder, markup=False, soft_wrap=True)
 
 
 def _print(found: GeneratorInfo) -> None:
-    shape = " x ".join(map(str, found.output_shape))
-    rank = ""
-    if found.rank is not None:
-        spread = found.rank.log_volume_sd
-        rank = (
-            f"{found.rank.rank_min} to {found.rank.rank_max}, median {found.rank.rank_median} of {found.latent_dim}, "
-            f"over {found.rank.latents} latents; sd of log v_k {number(spread[0])} (k=1) to {number(spread[-1])} "
-            f"(k={len(spread)}) nats"
-        )
-    shares = found.training_shares or (None,) * len(found.labels)
-    labels = ", ".join(
-        name if share is None else f"{name} {share:.1%}" for name, share in zip(found.labels, shares, strict=True)
-    )
-    low, high = found.value_range
-    verified = (
-        f"against the {found.verified_against}: outputs within {found.forward_error:.1e}, "
-        f"Jacobian within {found.jacobian_error:.1e}"
-    )
-    smooth = "smooth inside: " + ", ".join(found.smooth_inside)
-    STDOUT.print(
-        sheet_of(
-            [
-                ("generator", f"{found.name}@{found.version} (versions {', '.join(map(str, found.versions))})"),
-                ("description", found.description),
-                ("latents", found.prior),
-                ("outputs", f"{shape}, {found.layout}, {low:g} to {high:g}"),
-                ("labels", labels),
-                ("licence", found.licence),
-                ("source", found.source),
-                ("sha256", found.digest),
-                ("weights", f"{found.parameters:,}"),
-                ("units", f"{found.units:,}"),
-                ("affine until", found.piecewise_affine_until if found.piecewise_affine else smooth),
-                ("rank", rank),
-                ("verified", verified),
-            ]
-        )
-    )
-    columns = ("node", "operation", "kind", "shape", "units>")
-    nodes = [
-        (
-            node.name,
-            node.operation,
-            node.kind,
-            " x ".join(map(str, node.shape)),
-            f"{node.units:,}" if node.units else "",
-        )
-        for node in found.operations
-    ]
-    STDOUT.print(grid("", columns, nodes), end="")
+    for sheet in generator_sheets(found):
+        STDOUT.print(sheet)
+        STDOUT.print()

@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from magnet_client import GeneratorInfo, Operation, RankStatistics
+from magnet_client import GeneratorInfo
+from magnet_client.codec import decode_generator
 from magnet_service.cli.connection import settings
 from magnet_service.cli.failures import needs_server_parts
 from magnet_service.errors import InvalidInput
 
-__all__ = ["Verified", "add_file", "verify_name"]
+__all__ = ["RANK_LATENTS", "Verified", "add_file", "verify_name"]
 
-_RANK_LATENTS = 64
+RANK_LATENTS = 256
+"""Latents of the prior at which rank and spectrum are measured unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +23,12 @@ class Verified:
     """A generator that passed its verification.
 
     Attributes:
-        info: everything known of it, rank over 64 prior latents included.
+        info: everything known of it.
         folder: of that version.
-        bits_depend_on_position: whether a row's bits depend on its place in a tile; None where not asked.
-        bits_depend_on_neighbours: the same for the rows beside it.
     """
 
     info: GeneratorInfo
     folder: Path
-    bits_depend_on_position: bool | None
-    bits_depend_on_neighbours: bool | None
 
 
 def add_file(
@@ -47,6 +45,8 @@ def add_file(
     licence: str | None,
     source: str | None,
     new_version: bool,
+    rank_latents: int = RANK_LATENTS,
+    store: Path | None = None,
 ) -> Verified:
     """Verify a copy of a file and make it a generator of a repository.
 
@@ -56,6 +56,7 @@ def add_file(
         file: the archive.
         labels, training_shares: with commas between.
         prior, output_range, layout, description, licence, source, new_version: as in `add_generator`.
+        rank_latents, store: as in `verify_name`.
 
     Returns:
         What is known of it now.
@@ -66,6 +67,7 @@ def add_file(
 
     Accuracy: as `verify` says.
     """
+    _check(rank_latents)
     target = settings(repositories=_listed(repository)).repositories[0]
     names = None if labels is None else tuple(label.strip() for label in labels.split(","))
     shares = None if training_shares is None else _numbers(training_shares)
@@ -97,15 +99,19 @@ def add_file(
         new_version=new_version,
         check=check,
     )
-    return verify_name(target, f"{name}@{version}")
+    return verify_name(target, f"{name}@{version}", rank_latents=rank_latents, store=store)
 
 
-def verify_name(repository: Path | None, reference: str) -> Verified:
-    """Load a generator, verify it, and measure its rank.
+def verify_name(
+    repository: Path | None, reference: str, *, rank_latents: int = RANK_LATENTS, store: Path | None = None
+) -> Verified:
+    """Load a generator, verify it, measure its rank, and look up AUTO's k over its banks.
 
     Arguments:
         repository: looked in first; the settings' folders when None. The bundled ones come last.
         reference: `name` or `name@version`.
+        rank_latents: prior latents to measure rank and spectrum at; 0 for none.
+        store: folder of the banks; that of the settings when None.
 
     Returns:
         What is known of it.
@@ -113,56 +119,27 @@ def verify_name(repository: Path | None, reference: str) -> Verified:
     Raises:
         InvalidInput, UnknownResource, Refused, DamagedData: as `load_version`.
 
-    Accuracy: as `verify` says; rank is an estimate from 64 latents.
+    Accuracy: as `verify` says; rank and spectrum are estimates from the latents measured.
     """
-    here = settings(repositories=_listed(repository))
+    _check(rank_latents)
+    here = settings(repositories=_listed(repository), store=store)
     try:
-        from magnet_service.geometry import Engine
-        from magnet_service.registry.generators import GeneratorShelf
-        from magnet_service.registry.spectrum import rank_statistics
+        from magnet_service.registry import Registry
+        from magnet_service.rpc.wire.generators import generator_message
     except ModuleNotFoundError as error:
         raise needs_server_parts(error) from error
-    shelf = GeneratorShelf(here.generator_folders)
-    held = shelf.get(reference)
-    verification = shelf.verification(held)
-    rank = rank_statistics(held, Engine(threads=here.threads, tile_rows=here.tile_rows), _RANK_LATENTS)
-    card, generator = held.card, held.generator
-    info = GeneratorInfo(
-        name=held.name,
-        version=held.version,
-        versions=held.versions,
-        latent_dim=generator.latent_dim,
-        output_shape=generator.output_shape,
-        prior=held.prior.to_text(),
-        digest=generator.digest,
-        description=card.description,
-        problem="",
-        layout=card.layout,
-        value_range=card.value_range,
-        labels=card.labels,
-        training_shares=card.training_shares,
-        licence=card.licence,
-        source=card.source,
-        operations=tuple(
-            Operation(name=node.name, operation=node.operation, kind=str(node.kind), shape=node.shape, units=node.units)
-            for node in generator.summary
-        ),
-        units=generator.units,
-        parameters=generator.parameters,
-        piecewise_affine=generator.piecewise_affine,
-        piecewise_affine_until=generator.piecewise_affine_until,
-        smooth_inside=generator.smooth_inside,
-        verified_against=verification.reference,
-        forward_error=verification.forward_error,
-        jacobian_error=verification.jacobian_error,
-        rank=RankStatistics(**vars(rank)),
+    registry = Registry(
+        here.generator_folders, here.store, device=here.device, threads=here.threads, tile_rows=here.tile_rows
     )
-    return Verified(
-        info=info,
-        folder=held.folder / str(held.version),
-        bits_depend_on_position=verification.bits_depend_on_position,
-        bits_depend_on_neighbours=verification.bits_depend_on_neighbours,
-    )
+    held = registry.generators.get(reference)
+    verification = registry.generators.verification(held)
+    message = generator_message(held, verification, registry.rank(held, rank_latents), registry.auto_top_k(held))
+    return Verified(info=decode_generator(message), folder=held.folder / str(held.version))
+
+
+def _check(rank_latents: int) -> None:
+    if not 0 <= rank_latents <= 1024:
+        raise InvalidInput(f"rank_latents is {rank_latents}: write 0 to 1024", field="rank_latents")
 
 
 def _listed(repository: Path | None) -> list[Path] | None:

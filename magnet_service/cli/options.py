@@ -79,7 +79,10 @@ Box: TypeAlias = Annotated[
     str | None, typer.Option(metavar="LOW,HIGH", help="Bounds a uniform base by a box.", rich_help_panel=_LAW)
 ]
 Manifold: TypeAlias = Annotated[ManifoldWord, typer.Option(help="Where volumes are taken.", rich_help_panel=_LAW)]
-Precision: TypeAlias = Annotated[PrecisionWord, typer.Option(help="Arithmetic.", rich_help_panel=_LAW)]
+Precision: TypeAlias = Annotated[
+    PrecisionWord,
+    typer.Option(help="Arithmetic; bfloat16 (of tangents) only where it is exact to 0.05 nats.", rich_help_panel=_LAW),
+]
 Bank: TypeAlias = Annotated[
     str | None, typer.Option(metavar="ID", help="Bank to draw from; chosen by the base if unset.", rich_help_panel=_LAW)
 ]

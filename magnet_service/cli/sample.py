@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from magnet_client import Draw, Result
+from magnet_client import Draw, DrawHeader, Result
 from magnet_client.words import ImagesWord, PresetWord
 from magnet_service.cli.connection import connected
 from magnet_service.cli.options import (
@@ -129,7 +129,7 @@ def _print(draw: Draw, written: Path | None) -> None:
     colour = {Result.OK: "green", Result.LOW_ESS: "yellow", Result.DEGENERATE: "red"}[header.result]
     k = _because(str(header.top_k or "not used"), header.top_k_reason)
     rho = _because(f"{header.rho:g}, det_rho {header.det_rho:g}", header.rho_reason)
-    low_rank = f"{header.low_rank_share:.2%} of the bank's rows" if header.low_rank_share else ""
+    low_rank = f"{header.low_rank_share:.2%} of the base law's rows" if header.low_rank_share else ""
     STDOUT.print(
         sheet_of(
             [
@@ -138,6 +138,7 @@ def _print(draw: Draw, written: Path | None) -> None:
                 ("rho", rho),
                 ("k", k),
                 ("manifold", header.manifold),
+                ("precision", _precision(header)),
                 ("base", header.base),
                 ("method", header.method),
                 ("bank", f"{header.resolved.bank}, {header.bank_reason}" if header.resolved.bank else ""),
@@ -151,6 +152,18 @@ def _print(draw: Draw, written: Path | None) -> None:
     STDOUT.print(f"[bold {colour}]{header.result}[/] {escape(header.advice)}".rstrip())
     if written is not None:
         STDOUT.print(f"wrote {written}", markup=False, soft_wrap=True)
+
+
+def _precision(header: DrawHeader) -> str:
+    asked = header.resolved.precision
+    if header.precision_used != asked:
+        return f"{header.precision_used} instead of {asked} ({header.precision_reason})"
+    # What nobody asked for needs no line: it is float32, and its error is far below any figure here.
+    return "" if asked == "float32" else _because(asked, _off(header))
+
+
+def _off(header: DrawHeader) -> str:
+    return "" if header.volume_error is None else f"log v_k off by up to {header.volume_error:.1g} nats"
 
 
 def _because(fact: str, reason: str) -> str:

@@ -63,6 +63,14 @@ def serve(
     max_bank_rows: Annotated[
         int | None, typer.Option(help="Largest bank, in rows. [10000000]", rich_help_panel=_LIMITS)
     ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BYTES",
+            help="Memory of one computation, as 2G. [80 % of what is free on the device]",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = None,
     drain_seconds: Annotated[
         float | None, typer.Option(help="Time for calls in flight to end at a stop. [10]", rich_help_panel=_LIMITS)
     ] = None,
@@ -89,6 +97,7 @@ def serve(
         max_count=max_count,
         max_message_bytes=max_message_bytes,
         max_bank_rows=max_bank_rows,
+        max_memory=max_memory,
         drain_seconds=drain_seconds,
         log_level=log_level,
         log_format=log_format,

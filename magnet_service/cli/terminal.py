@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["STDERR", "STDOUT", "grid", "number", "print_json", "sheet_of", "size"]
+__all__ = ["STDERR", "STDOUT", "grid", "number", "print_json", "sheet_of", "short_law", "size"]
 
 _PIPED_WIDTH = 200
 
@@ -48,11 +49,24 @@ def _plain(value: Any) -> Any:
 
 def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     """Lay out a table; a column whose name ends in `>` is set flush right, its texts are printed as they are."""
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
     for place, column in enumerate(columns):
         right = column.endswith(">")
         name = column.removesuffix(">")
-        table.add_column(name, justify="right" if right else "left", no_wrap=right or place == 0, overflow="fold")
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=right or place == 0,
+            overflow="fold",
+            min_width=len(name),
+        )
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table
@@ -72,6 +86,12 @@ def sheet_of(pairs: Iterable[tuple[str, object]]) -> RenderableType:
 def number(value: float | None, digits: int = 2) -> str:
     """Write a number for a table, `-` for none."""
     return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+def short_law(text: str) -> str:
+    """Write a law for a column of a table: spaces after commas, so that it can be folded there, and five digits."""
+    rounded = re.sub(r"\d+\.\d+(e[-+]?\d+)?", lambda match: f"{float(match.group()):.5g}", text)
+    return re.sub(r",(?=\S)", ", ", rounded)
 
 
 def size(count: int) -> str:

@@ -11,6 +11,7 @@ from magnet_service.generator.graph import Graph
 from magnet_service.generator.interpreter import interpret
 from magnet_service.generator.lowering import lower
 from magnet_service.generator.manifold import Manifold
+from magnet_service.generator.onnx_reader import read_onnx
 from magnet_service.generator.operations import TABLE, Kind, Node, Operation, lookup
 from magnet_service.generator.pattern import activation_pattern
 from magnet_service.generator.precision import Precision
@@ -45,6 +46,7 @@ __all__ = [
     "lower",
     "read_archive",
     "read_card",
+    "read_onnx",
     "read_probe",
     "verify",
     "versions",

@@ -10,6 +10,7 @@ from magnet_service.generator.archive_json import parse_json
 from magnet_service.generator.archive_program import read_program
 from magnet_service.generator.archive_tensors import read_tensors
 from magnet_service.generator.archive_zip import Container, open_container
+from magnet_service.generator.finite import check_finite
 from magnet_service.generator.program import Program
 
 __all__ = ["read_archive"]
@@ -34,6 +35,7 @@ def read_archive(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> P
         RefusedArchive: a pickle, native code, a custom object, a size expression other than the batch, an older form,
             several generators in one file, several inputs or outputs, or more than `max_bytes`.
         UnsupportedOperation: a call outside ATen.
+        Refused: a weight holds NaN (NOT_FINITE).
         DamagedData: bytes or JSON that contradict themselves.
 
     Accuracy: exact, bit for bit.
@@ -54,7 +56,10 @@ def read_archive(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> P
             container, f"data/constants/{name}_constants_config.json", "data/constants/", max_bytes=max_bytes
         )
         model = f"models/{name}.json"
-        return read_program(parse_json(container.read(model), f"{file}: {model}"), weights, constants)
+        program = read_program(parse_json(container.read(model), f"{file}: {model}"), weights, constants)
+    for name, tensor in program.constants.items():
+        check_finite(tensor, f"{file}: the weight {name!r}")
+    return program
 
 
 def _check_byte_order(container: Container) -> None:

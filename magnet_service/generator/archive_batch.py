@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from magnet_service.errors import RefusedArchive
@@ -91,17 +91,17 @@ def read_size(size: Field, batch: int | str) -> Size:
 
 
 def generalise(
-    calls: tuple[Call, ...], latent: str, shapes: Mapping[str, tuple[Size, ...]], batch: int
+    calls: tuple[Call, ...], inputs: Collection[str], shapes: Mapping[str, tuple[Size, ...]], batch: int
 ) -> tuple[Call, ...]:
     """Let the literal batch of a program exported at a fixed one follow the number of rows.
 
-    A leading size is the batch where it equals it, the call reads a value that depends on the latents and the
+    A leading size is the batch where it equals it, the call reads a value that depends on the inputs and the
     recorded shapes before and after both start with it. A constant repeated along its first dimension of one to a
     batch above one is the batch too.
 
     Arguments:
         calls: with literal sizes.
-        latent: name of the latent input.
+        inputs: names of the latent and of the condition.
         shapes: recorded shape of every value.
         batch: the fixed number of rows.
 
@@ -113,7 +113,7 @@ def generalise(
 
     Accuracy: a rule of thumb where another size equals the batch; verification compares rows with the file's own batch.
     """
-    dependent = {latent}
+    dependent = set(inputs)
     result: list[Call] = []
     for call in calls:
         argument = _SHAPED.get(call.target)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from magnet_service.errors import RefusedArchive, UnsupportedOperation
 from magnet_service.generator.archive_arguments import Scope, read_argument
-from magnet_service.generator.archive_batch import generalise, read_size, read_symbol
+from magnet_service.generator.archive_batch import generalise, read_size
+from magnet_service.generator.archive_inputs import read_inputs
 from magnet_service.generator.archive_json import Field
 from magnet_service.generator.program import Argument, Call, Constant, Program, Value
 
@@ -17,9 +18,10 @@ __all__ = ["read_program"]
 
 _MAJOR = 8
 _ATEN = re.compile(r"torch\.ops\.(aten\.[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z0-9_]+)")
-# They state facts about dtype and device that the reader has checked itself, and compute nothing.
-_ASSERTIONS = frozenset({"aten._assert_tensor_metadata.default"})
-_FLOATING = (6, 7, 8, 13)
+# They state facts about dtype, device and the range of an index, which are checked here, and compute nothing.
+_ASSERTIONS = frozenset(
+    {"aten._assert_async.default", "aten._assert_async.msg", "aten._assert_tensor_metadata.default"}
+)
 
 
 def read_program(document: Field, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor]) -> Program:
@@ -35,7 +37,7 @@ def read_program(document: Field, weights: Mapping[str, Tensor], constants: Mapp
 
     Raises:
         RefusedArchive: another major version of the schema, a size expression that is not the batch, a custom object,
-            more than one latent input or output, or a module exported in training mode.
+            more than one latent, condition or output, or a module exported in training mode.
         UnsupportedOperation: a call outside ATen.
         DamagedData: a key, a type or a name that does not fit.
 
@@ -51,64 +53,32 @@ def read_program(document: Field, weights: Mapping[str, Tensor], constants: Mapp
     module = document.get("graph_module")
     graph = module.get("graph")
     metas = graph.get("tensor_values").entries()
-    latent, inputs = _read_inputs(module.get("signature"), weights, constants)
-    if latent not in metas:
-        raise graph.damaged(f"a graph that describes its input {latent!r} under tensor_values")
-    batch, latent_shape = _read_latent(metas[latent])
-    shapes = {name: tuple(read_size(size, batch) for size in meta.get("sizes").items()) for name, meta in metas.items()}
+    inputs = read_inputs(module.get("signature"), metas, weights, constants)
+    batch, condition = inputs.batch, inputs.condition
+    rows = (inputs.latent,) if condition is None else (inputs.latent, condition.name)
+    # Where the batch is a symbol the calls say all sizes themselves; recorded ones may be products with it.
+    recorded = metas if isinstance(batch, int) else {}
+    shapes = {
+        name: tuple(read_size(size, batch) for size in meta.get("sizes").items()) for name, meta in recorded.items()
+    }
     symbols = {name: read_size(size, batch) for name, size in graph.get("sym_int_values").entries().items()}
-    scope = Scope({latent: Value(latent), **{name: Constant(name) for name in inputs}}, symbols, set())
+    tensors: dict[str, Value | Constant] = {name: Constant(name) for name in inputs.tensors}
+    scope = Scope({**{name: Value(name) for name in rows}, **tensors}, symbols, set())
     calls = _read_calls(graph.get("nodes").items(), scope)
     fixed = batch if isinstance(batch, int) else None
     if fixed is not None:
-        calls = generalise(calls, latent, shapes, fixed)
+        calls = generalise(calls, rows, shapes, fixed)
     output = _read_output(module.get("signature"), scope)
     read = {name for call in calls for name in _constants_of(tuple(call.arguments.values()))}
     return Program(
-        latent=latent,
-        latent_shape=latent_shape,
+        latent=inputs.latent,
+        latent_shape=inputs.latent_shape,
         output=output,
         calls=calls,
-        constants={name: tensor for name, tensor in inputs.items() if name in read},
+        constants={name: tensor for name, tensor in inputs.tensors.items() if name in read},
         batch=fixed,
+        condition=condition,
     )
-
-
-def _read_inputs(
-    signature: Field, weights: Mapping[str, Tensor], constants: Mapping[str, Tensor]
-) -> tuple[str, dict[str, Tensor]]:
-    latents: list[str] = []
-    inputs: dict[str, Tensor] = {}
-    kinds = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}
-    for spec in signature.get("input_specs").items():
-        kind, body = spec.tagged()
-        if kind in kinds:
-            full_name = body.get(kinds[kind]).text()
-            found = weights.get(full_name, constants.get(full_name))
-            if found is None:
-                raise body.damaged(f"the name of a stored tensor, not {full_name!r}")
-            inputs[body.get("arg").get("name").text()] = found
-        elif kind == "user_input":
-            tag, argument = body.get("arg").tagged()
-            if tag != "as_tensor":
-                raise _one_latent(spec.place)
-            latents.append(argument.get("name").text())
-        elif kind != "constant_input":  # a Python constant such as `labels=None`; its uses hold it themselves
-            raise RefusedArchive(f"{spec.place}: an input of kind {kind!r} is not read; export a plain nn.Module.")
-    if len(latents) != 1 or latents[0] in inputs:
-        raise _one_latent(signature.place)
-    return latents[0], inputs
-
-
-def _read_latent(meta: Field) -> tuple[str | int, tuple[int, ...]]:
-    sizes = meta.get("sizes").items()
-    if len(sizes) < 2 or meta.get("dtype").integer() not in _FLOATING:
-        raise _one_latent(meta.place)
-    batch = read_symbol(sizes[0])
-    shape = tuple(size for size in map(read_symbol, sizes[1:]) if isinstance(size, int) and size > 0)
-    if len(shape) != len(sizes) - 1 or (isinstance(batch, int) and batch < 1):
-        raise _one_latent(meta.place)
-    return batch, shape
 
 
 def _read_calls(nodes: list[Field], scope: Scope) -> tuple[Call, ...]:
@@ -177,14 +147,6 @@ def _read_output(signature: Field, scope: Scope) -> str:
     if not isinstance(scope.tensor(name, value), Value):
         raise RefusedArchive(f"{value.place}: the output {name!r} does not depend on the latents.")
     return name
-
-
-def _one_latent(place: str) -> RefusedArchive:
-    return RefusedArchive(
-        f"{place}: export with one latent input, a floating-point tensor of shape [batch, d] (or [batch, d, 1, 1]), "
-        f"and no other tensor; wrap labels and noise into the module.",
-        reason="ONE_LATENT_INPUT",
-    )
 
 
 def _constants_of(arguments: tuple[Argument, ...]) -> list[str]:

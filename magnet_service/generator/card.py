@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from magnet_service.errors import InvalidInput
+from magnet_service.generator.condition import ConditionCard
 
 __all__ = ["LAYOUTS", "GeneratorCard", "check_name", "infer_layout"]
 
@@ -15,6 +16,8 @@ LAYOUTS = ("CHW", "HW", "HWC", "vector")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PRIOR = re.compile(rf"([a-z_]+)(?:\(\s*([a-z_]+\s*=\s*{_NUMBER}\s*(?:,\s*[a-z_]+\s*=\s*{_NUMBER}\s*)*)?\))?", re.ASCII)
+# No folder in it: a file of elsewhere is never read. The names of the generator's own files are taken.
+_FILE = re.compile(r"(?!generator\.)[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.(?:pt2|onnx)", re.ASCII)
 _PRIORS = ("normal", "truncated_normal", "uniform", "ball", "sphere")
 
 
@@ -33,6 +36,10 @@ class GeneratorCard:
         value_range: smallest and largest value of an output.
         labels: names of the classes of its training set, if it has any.
         training_shares: share of each class in the training set, same order.
+        condition: the conditions that it takes; None for an unconditional one.
+        latent_node: name of the inner value that is its latent, whose width `latent_dim` is; `prior` is the law of the
+            network's own input all the same. Empty for that input itself.
+        features: name of the file of its feature network, in the version's folder or in the generator's. Empty for none.
 
     Raises:
         InvalidInput: a field is out of bounds; `field` names it as generator.toml does.
@@ -48,10 +55,13 @@ class GeneratorCard:
     value_range: tuple[float, float] = (-1.0, 1.0)
     labels: tuple[str, ...] = ()
     training_shares: tuple[float, ...] = ()
+    condition: ConditionCard | None = None
+    latent_node: str = ""
+    features: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        for text in ("prior", "description", "licence", "source"):
+        for text in ("prior", "description", "licence", "source", "latent_node", "features"):
             _require(_is_text(getattr(self, text)), text, "write a string")
         _require(_is_integer(self.latent_dim) and self.latent_dim >= 1, "latent_dim", "write an integer of at least 1")
         match = _PRIOR.fullmatch(self.prior)
@@ -60,6 +70,12 @@ class GeneratorCard:
             "prior",
             "write one of normal, truncated_normal(bound=2), uniform(low=-1, high=1), ball(radius=3) or "
             f"sphere(radius=1), not {self.prior!r}",
+        )
+        _require(
+            not self.features or _FILE.fullmatch(self.features) is not None,
+            "features",
+            f"write the name of a .pt2 or .onnx file beside generator.toml or in the version's folder, not "
+            f"{self.features!r}",
         )
         _require(self.layout in LAYOUTS, "output.layout", f"write one of {', '.join(LAYOUTS)}, not {self.layout!r}")
         _require(
@@ -81,6 +97,14 @@ class GeneratorCard:
             "labels.training_shares",
             "write one share for each label, none negative, with a sum of 1",
         )
+
+    @property
+    def conditions(self) -> ConditionCard | None:
+        """The conditions that it takes; where those have no labels, and the training set has as many, with its."""
+        given = self.condition
+        if given is None or given.labels or len(self.labels) != given.classes:
+            return given
+        return replace(given, labels=self.labels)
 
     def check_output(self, output_shape: tuple[int, ...]) -> None:
         """Raise `InvalidInput` (field `output.layout`) where the layout does not fit outputs of that shape."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from magnet_service.errors import InvalidInput, UnknownResource
 from magnet_service.generator.card import GeneratorCard
+from magnet_service.generator.condition import KINDS, ConditionCard
 
 __all__ = ["CARD_FILE", "read_card", "render_card"]
 
@@ -77,14 +78,27 @@ def render_card(card: GeneratorCard) -> str:
         lines += ["", "[labels]", f"names = [{', '.join(map(_quoted, card.labels))}]"]
     if card.training_shares:
         lines.append(f"training_shares = [{', '.join(repr(float(share)) for share in card.training_shares)}]")
+    if card.condition is not None:
+        condition = card.condition
+        size = "width" if condition.kind == "vector" else "classes"
+        lines += ["", "[condition]", f"kind = {_quoted(condition.kind)}", f"{size} = {condition.width}"]
+        if condition.labels:
+            lines.append(f"labels = [{', '.join(map(_quoted, condition.labels))}]")
     return "\n".join(lines) + "\n"
 
 
 def _arguments(document: dict[str, Any]) -> dict[str, Any]:
     output, labels = document.pop("output", {}), document.pop("labels", {})
+    condition = document.pop("condition", None)
     _require(isinstance(output, dict), "output", "write a table [output]")
     _require(isinstance(labels, dict), "labels", "write a table [labels]")
-    known = {field.name for field in fields(GeneratorCard)} - {"layout", "value_range", "labels", "training_shares"}
+    known = {field.name for field in fields(GeneratorCard)} - {
+        "layout",
+        "value_range",
+        "labels",
+        "training_shares",
+        "condition",
+    }
     for key in ("name", "latent_dim"):
         _require(key in document, key, "this key is missing")
     for prefix, table, keys in (
@@ -111,7 +125,27 @@ def _arguments(document: dict[str, Any]) -> dict[str, Any]:
         listed = isinstance(names, list) and all(isinstance(name, str) for name in names)
         _require(listed, "labels.names", "write a list of strings")
         arguments["labels"] = tuple(names)
+    if condition is not None:
+        arguments["condition"] = _condition(condition)
     return arguments
+
+
+def _condition(table: object) -> ConditionCard:
+    _require(isinstance(table, dict), "condition", "write a table [condition]")
+    given: dict[str, Any] = table if isinstance(table, dict) else {}
+    keys = ("kind", "classes", "width", "labels")
+    for key in given:
+        _require(key in keys, f"condition.{key}", f"this key is unknown; {', '.join(sorted(keys))} are known")
+    kind = given.get("kind")
+    _require(kind in KINDS, "condition.kind", f"write one of {', '.join(map(repr, KINDS))}")
+    size, other = ("width", "classes") if kind == "vector" else ("classes", "width")
+    labels = given.get("labels", [])
+    listed = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
+    _require(listed, "condition.labels", "write a list of strings")
+    counted = size in given or (kind != "vector" and bool(labels))
+    _require(counted, f"condition.{size}", f"this key is missing; a condition of kind {kind} has {size}")
+    _require(other not in given, f"condition.{other}", f"a condition of kind {kind} has {size} instead")
+    return ConditionCard(str(kind), given.get(size, len(labels)), tuple(labels))
 
 
 def _numbers(value: object, field: str) -> tuple[float, ...]:

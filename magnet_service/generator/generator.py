@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from magnet_service.errors import InvalidInput
+from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator.archive import read_archive
+from magnet_service.generator.composition import Composition
+from magnet_service.generator.conditional import Conditional, ConditionValue, program_digest
 from magnet_service.generator.execution import Plan, Visit, execute, make_plan
 from magnet_service.generator.export import export_module
 from magnet_service.generator.graph import Graph, constants_of
 from magnet_service.generator.head import Head, find_head
 from magnet_service.generator.lowering import lower
 from magnet_service.generator.manifold import Manifold
+from magnet_service.generator.operations import Node
 from magnet_service.generator.precision import Precision
-from magnet_service.generator.program import Program
+from magnet_service.generator.program import ConditionInput, Program
 from magnet_service.generator.summary import NodeSummary, parameters_of, summarise
 
 __all__ = ["Generator", "Manifold", "NodeSummary", "Precision"]
 
 
 Constants = tuple[Mapping[str, Tensor], ...]
+Derived = TypeVar("Derived")
 
 
 class Generator:
     """A network G: R^d -> R^D with its weights in one precision on one device; immutable.
 
     Attributes:
-        graph: the network in the terms of the table of operations.
+        graph: the network in the terms of the table of operations, from the latent to the output, and on to the
+            features where there are some.
+        composition: the latent node and the feature network.
+        mapping: from the file's own latent to the latent node; None where that is the latent.
         digest: sha256 over the graph and the weights, see `Graph.digest`.
         precision: arithmetic of forwards and tangents.
         device: where the weights are.
@@ -44,6 +54,8 @@ class Generator:
         units: number of nonlinearity units.
         summary: one entry a node.
         parameters: numbers in the weights.
+        condition: the condition that it computes for; None where it takes none, or where it is still open.
+        condition_input: the condition that the program takes.
         has_smooth_head: whether the network ends in smooth operations, element by element.
         piecewise_affine: whether everything before the head is piecewise affine.
         piecewise_affine_until: name of the value that feeds the head; the output's where there is no head.
@@ -56,27 +68,46 @@ class Generator:
         *,
         precision: Precision = Precision.FLOAT32,
         device: torch.device | str = "cpu",
-        siblings: dict[tuple[str, Precision], Constants] | None = None,
+        conditional: Conditional | None = None,
+        condition: Tensor | None = None,
+        siblings: dict[tuple[str, torch.dtype], Constants] | None = None,
+        kept: dict[Hashable, Any] | None = None,
         digest: str | None = None,
+        composition: Composition | None = None,
     ) -> None:
+        self.composition = Composition() if composition is None else composition
+        self._network = graph
+        parts = self.composition.parts(graph)
+        graph, own = parts.graph, parts.generator
         self.graph = graph
         self.precision = precision
         self.device = torch.device(device)
-        self.digest = graph.digest() if digest is None else digest
+        self.digest = self.composition.digest(graph.digest(), graph) if digest is None else digest
+        self.condition = condition
+        self._conditional = conditional
         self.latent_shape = graph.latent_shape
         self.latent_dim = math.prod(graph.latent_shape)
-        self.output_shape = graph.output_shape
-        self.output_dim = math.prod(graph.output_shape)
-        self._head: Head = find_head(graph)
-        self._plans: Mapping[Manifold, Plan] = {
-            Manifold.OUTPUT: make_plan(graph, len(graph.nodes)),
+        self.output_shape = own.output_shape
+        self.output_dim = math.prod(own.output_shape)
+        self._own = own
+        self._head: Head = find_head(own)
+        self._plans = {
+            Manifold.OUTPUT: make_plan(graph, parts.output),
             Manifold.PRE_ACTIVATION: make_plan(graph, self._head.start),
         }
+        if self.composition.features is not None:
+            self._plans[Manifold.FEATURES] = make_plan(graph, len(graph.nodes))
         self._siblings = {} if siblings is None else siblings
-        key = (str(self.device), precision)
+        self._kept: dict[Hashable, Any] = {} if kept is None else kept
+        key = (str(self.device), precision.dtype)
         if key not in self._siblings:
-            self._siblings[key] = prepared(graph, self.device, precision.dtype)
+            self._siblings[key] = prepared(graph, self.device, precision.dtype, conditional)
         self._constants = self._siblings[key]
+        before = parts.mapping
+        # Values of the file's own latent are always made in float32, so that w is the same whatever J is computed in.
+        self.mapping: Generator | None = (
+            None if before is None else self.derived("mapping", lambda: Generator(before, conditional=conditional))
+        )
 
     @staticmethod
     def from_program(program: Program) -> Generator:
@@ -86,7 +117,8 @@ class Generator:
             program: as `read_archive` gives it.
 
         Returns:
-            The generator, for any number of rows whatever the batch of the file.
+            The generator, for any number of rows whatever the batch of the file. That of a conditional program says
+            what it is, and computes for one condition: see `conditioned`.
 
         Raises:
             UnsupportedOperation: the program uses an operation outside the table; named, with its place.
@@ -94,7 +126,48 @@ class Generator:
 
         Accuracy: exact; constants are rounded to the working precision once.
         """
-        return Generator(lower(program))
+        if program.condition is None:
+            return Generator(lower(program))
+        conditional = Conditional(program, program.condition, program_digest(program))
+        return Generator(conditional.graph(conditional.neutral()), conditional=conditional, digest=conditional.digest)
+
+    @property
+    def condition_input(self) -> ConditionInput | None:
+        """The condition that the program takes; None for an unconditional one."""
+        return None if self._conditional is None else self._conditional.input
+
+    def conditioned(self, condition: ConditionValue) -> Generator:
+        """The generator of one condition, a function of the latent alone; weights are shared between conditions.
+
+        Arguments:
+            condition: an index, or numbers as wide as the input; an index beside a one-hot input stands for that class.
+
+        Returns:
+            A generator of the same digest, on the same device and in the same precision.
+
+        Raises:
+            InvalidInput: it takes no condition, or not this one (field `condition`).
+            UnsupportedOperation: the condition enters in a way that the table does not cover.
+
+        Accuracy: what depends on the condition alone is computed in float64 and rounded once.
+
+        Cost: one lowering; the last 64 conditions are kept.
+        """
+        source = self._conditional
+        if source is None:
+            raise InvalidInput("this generator takes no condition; leave it out.", field="condition")
+        chosen = source.tensor(condition)
+        key = tuple(chosen.reshape(-1).tolist())
+        found = source.recent.pop(key, None)
+        if found is None:
+            graph = source.graph(chosen)
+            found = Generator(
+                graph, conditional=source, condition=chosen, digest=self.digest, composition=self.composition
+            )
+        source.recent[key] = found
+        while len(source.recent) > source.kept:
+            source.recent.popitem(last=False)
+        return found.to(device=self.device, precision=self.precision)
 
     @staticmethod
     def from_module(module: nn.Module, latent_dim: int, latent_shape: tuple[int, ...] | None = None) -> Generator:
@@ -143,7 +216,41 @@ class Generator:
         place = self.device if device is None else torch.device(device)
         if (chosen, place) == (self.precision, self.device):
             return self
-        return Generator(self.graph, precision=chosen, device=place, siblings=self._siblings, digest=self.digest)
+        return Generator(
+            self._network,
+            precision=chosen,
+            device=place,
+            conditional=self._conditional,
+            condition=self.condition,
+            siblings=self._siblings,
+            kept=self._kept,
+            digest=self.digest,
+            composition=self.composition,
+        )
+
+    def composed(self, composition: Composition) -> Generator:
+        """The generator that a composition makes of this one: another latent, a feature network.
+
+        Arguments:
+            composition: what to make of it; it replaces the present one.
+
+        Returns:
+            A generator of another digest, float32 on the CPU; `mapping` leads to its latents where those are inner.
+
+        Raises:
+            UnknownResource, Refused, InvalidInput: as `Composition.parts`.
+
+        Accuracy: exact.
+        """
+        whole = self._network.digest() if self._conditional is None else self._conditional.digest
+        source = self._conditional
+        return Generator(
+            self._network,
+            conditional=None if source is None else replace(source, recent=OrderedDict()),
+            condition=self.condition,
+            digest=composition.digest(whole, self._network),
+            composition=composition,
+        )
 
     # "*any" where the shape of an argument is checked inside, with an error that says what to write.
     def forward(self, latents: Float[Tensor, "*any"], manifold: Manifold = Manifold.OUTPUT) -> Tensor:
@@ -166,7 +273,7 @@ class Generator:
         if latents.shape[0] == 0:
             return shaped.new_zeros(0, *self.output_shape_of(manifold))
         with torch.no_grad():
-            value, _ = execute(self.graph, self._plans[manifold], self._constants, shaped, None)
+            value, _ = execute(self.graph, self.plan(manifold), self._constants, shaped, None)
         return value
 
     def push(
@@ -210,7 +317,7 @@ class Generator:
             if rows == 0:
                 return shaped.new_zeros(0, width), shaped.new_zeros(0, columns, width)
             moves = moves.reshape(moves.shape[0], columns, *self.latent_shape)
-            value, tangents = execute(self.graph, self._plans[manifold], self._constants, shaped, moves)
+            value, tangents = execute(self.graph, self.plan(manifold), self._constants, shaped, moves)
             flat = value.reshape(rows, width)
             if tangents is None:
                 return flat, flat.new_zeros(()).expand(rows, columns, width)
@@ -232,20 +339,56 @@ class Generator:
             plan = self._plans[Manifold.OUTPUT]
             execute(self.graph, plan, self._constants, self._shaped(latents), None, visitor)
 
+    def plan(self, manifold: Manifold) -> Plan:
+        """How the value that carries a manifold is computed; Refused (NO_FEATURES) where the generator has none."""
+        if manifold not in self._plans:
+            raise Refused(
+                "This generator has no feature network, so no manifold FEATURES: add it with one "
+                "(magnet generator add ... --features FILE), or take OUTPUT.",
+                field="manifold",
+                reason="NO_FEATURES",
+            )
+        return self._plans[manifold]
+
+    @property
+    def constants(self) -> Constants:
+        """By node, what its rules read, in this generator's precision and on its device."""
+        return self._constants
+
+    def derived(self, key: Hashable, make: Callable[[], Derived]) -> Derived:
+        """What others make of the weights, made once and kept as long as they are, on every device and precision.
+
+        Arguments:
+            key: names what is made; device and precision are part of it where they matter.
+            make: makes it. Two threads may both make it; one result is kept.
+
+        Returns:
+            The result kept.
+
+        Raises:
+            What `make` raises.
+
+        Accuracy: that of `make`.
+        """
+        if key not in self._kept:
+            self._kept.setdefault(key, make())
+        found: Derived = self._kept[key]
+        return found
+
     def output_dim_of(self, manifold: Manifold) -> int:
         """Numbers in one row of the value that carries the manifold."""
-        index = self._plans[manifold].target
+        index = self.plan(manifold).target
         return math.prod(self.graph.nodes[index - 1].shape if index else self.graph.latent_shape)
 
     def output_shape_of(self, manifold: Manifold) -> tuple[int, ...]:
         """Shape of one row of the value that carries the manifold."""
-        index = self._plans[manifold].target
+        index = self.plan(manifold).target
         return self.graph.nodes[index - 1].shape if index else self.graph.latent_shape
 
     @property
     def summary(self) -> tuple[NodeSummary, ...]:
         """One entry a node, in order."""
-        return summarise(self.graph)
+        return summarise(self._own)
 
     @property
     def units(self) -> int:
@@ -255,7 +398,7 @@ class Generator:
     @property
     def parameters(self) -> int:
         """Numbers in the weights, shared ones once."""
-        return parameters_of(self.graph)
+        return parameters_of(self._own) + (0 if self.mapping is None else self.mapping.parameters)
 
     @property
     def has_smooth_head(self) -> bool:
@@ -279,6 +422,13 @@ class Generator:
         return tuple(f"{node.name} ({node.operation}, {node.place})" for node in nodes)
 
     def _shaped(self, latents: Tensor) -> Tensor:
+        if self._conditional is not None and self.condition is None:
+            kind = "an index" if self._conditional.input.dtype == torch.int64 else "numbers"
+            raise InvalidInput(
+                f"this generator takes a condition ({kind}, shape {list(self._conditional.input.shape)}): ask "
+                f"generator.conditioned(condition) for its values.",
+                field="condition",
+            )
         if latents.dim() != 2 or latents.shape[1] != self.latent_dim:
             raise InvalidInput(
                 f"latents of shape {list(latents.shape)}: write [rows, {self.latent_dim}].", field="latents"
@@ -286,12 +436,15 @@ class Generator:
         return latents.to(self.precision.dtype).reshape(latents.shape[0], *self.latent_shape)
 
 
-def prepared(graph: Graph, device: torch.device, dtype: torch.dtype) -> Constants:
-    """What the nodes' rules read, computed in float64 and rounded to the working precision once."""
-    return tuple(
-        {
+def prepared(graph: Graph, device: torch.device, dtype: torch.dtype, shared: Conditional | None = None) -> Constants:
+    """What the nodes' rules read, computed in float64 and rounded once; the same for all conditions of `shared`."""
+
+    def rounded(node: Node) -> Mapping[str, Tensor]:
+        return {
             role: tensor.to(device=device, dtype=dtype if tensor.dtype.is_floating_point else tensor.dtype).contiguous()
             for role, tensor in constants_of(node).items()
         }
-        for node in graph.nodes
-    )
+
+    if shared is None:
+        return tuple(rounded(node) for node in graph.nodes)
+    return tuple(shared.once(node, (str(device), dtype), rounded) for node in graph.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -62,11 +63,15 @@ _NAMES = """
     adaptive_max_pool2d.default constant_pad_nd.default pad.default reflection_pad1d.default
     reflection_pad2d.default replication_pad1d.default replication_pad2d.default pixel_shuffle.default
     pixel_unshuffle.default channel_shuffle.default glu.default scaled_dot_product_attention.default
+    max.dim min.dim var.dim var.correction std.dim std.correction var_mean.correction
+    any.default any.dim any.dims argmax.default bitwise_and.Tensor embedding.default eq.Tensor logical_and.default
+    logical_not.default ne.Tensor new_full.default new_ones.default new_zeros.default one_hot.default
+    ones_like.default type_as.default zeros_like.default
     _reshape_copy.default div.Tensor_mode rrelu.default _weight_norm.default _weight_norm_interface.default
 """
 ALLOWED = frozenset(f"aten.{name}" for name in _NAMES.split())
 _Named = TypeVar("_Named")
-_TRAINING = ("train", "training", "use_input_stats")
+_TRAINING = ("train", "training")
 _FAILURES = (RuntimeError, TypeError, ValueError, IndexError, OverflowError)
 _DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
 _MEMORY_FORMATS = {
@@ -83,7 +88,9 @@ _OPTIONS: Mapping[str, Callable[[str, torch.dtype], object]] = {
 }
 
 
-def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[Tensor, "rows ..."]:
+def interpret(
+    program: Program, latents: Float[Tensor, "rows latent"], conditions: Tensor | None = None
+) -> Float[Tensor, "rows ..."]:
     """Run a program as its file says, call by call, through torch's own operators.
 
     It shares no rule with the engine, is differentiable by autograd, and is slow on purpose.
@@ -91,6 +98,7 @@ def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[
     Arguments:
         program: any program whose calls are all in `ALLOWED`.
         latents: [rows, d] on the CPU, float32 or float64: constants are cast to the same.
+        conditions: of a conditional program, one for each row [rows, *its shape].
 
     Returns:
         [rows, *output_shape] in the dtype of the latents; also a program of a fixed batch takes any number of rows.
@@ -98,7 +106,8 @@ def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[
     Raises:
         UnsupportedOperation: a call outside `ALLOWED`.
         Refused: batch norm or dropout in training mode.
-        InvalidInput: latents of another width (field `latents`).
+        InvalidInput: latents of another width (field `latents`), or conditions that are missing, of another shape, or
+            not taken (field `condition`).
         DamagedData: a call that torch refuses: its arguments do not fit.
 
     Accuracy: that of torch's operators in the dtype of the latents.
@@ -117,6 +126,8 @@ def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[
     inplace = any(call.target.split(".")[1].endswith("_") for call in program.calls)
     # A copy where something writes in place: neither the caller's latents nor the program's constants may change.
     values = {program.latent: (latents.clone() if inplace else latents).reshape(-1, *program.latent_shape)}
+    if program.condition is not None or conditions is not None:
+        values.update(_conditions(program, conditions, len(latents), latents.dtype))
     constants = {
         name: (tensor.to(latents.dtype) if tensor.is_floating_point() else tensor)
         for name, tensor in program.constants.items()
@@ -124,12 +135,32 @@ def interpret(program: Program, latents: Float[Tensor, "rows latent"]) -> Float[
     if inplace:
         constants = {name: tensor.clone() for name, tensor in constants.items()}
     for call in program.calls:
-        results = _run(call, values, constants, len(latents), latents.dtype)
+        results = _run(_stated(call, program), values, constants, len(latents), latents.dtype)
         values.update(zip(call.outputs, results, strict=False))
     output = values.get(program.output)
     if output is None or output.ndim < 2 or len(output) != len(latents):
         raise DamagedData(f"The program returns no tensor of shape [{len(latents)}, ...]: its rows are not its batch.")
     return output
+
+
+def _conditions(program: Program, given: Tensor | None, rows: int, dtype: torch.dtype) -> dict[str, Tensor]:
+    expected = program.condition
+    if expected is None or given is None or tuple(given.shape) != (rows, *expected.shape):
+        taken = "no conditions are taken" if expected is None else f"conditions of shape {[rows, *expected.shape]}"
+        raise InvalidInput(
+            f"{'none' if given is None else list(given.shape)} given as conditions: {taken}.", field="condition"
+        )
+    # A copy: something may write over it in place.
+    return {expected.name: given.to(dtype if expected.dtype.is_floating_point else torch.int64, copy=True)}
+
+
+def _stated(call: Call, program: Program) -> Call:
+    """The call with what its operator would take from the working type written out: that of the file counts."""
+    if call.target != "aten.rms_norm.default" or call.arguments.get("eps") is not None:
+        return call
+    weight = call.arguments.get("weight")
+    stored = program.constants[weight.name].dtype if isinstance(weight, Constant) else torch.float32
+    return replace(call, arguments={**call.arguments, "eps": torch.finfo(stored).eps})
 
 
 def _run(

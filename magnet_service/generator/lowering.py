@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import MutableMapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from magnet_service.errors import DamagedData, UnsupportedOperation
+from magnet_service.errors import DamagedData, InvalidInput, UnsupportedOperation
 from magnet_service.generator.graph import Graph, constants_of
 from magnet_service.generator.operations import (
     FOLDABLE,
     LARGEST,
+    REPEATABLE,
     TABLE,
     CallReader,
     Comparison,
     Draft,
+    Folded,
     Kind,
     Node,
     Operation,
@@ -24,46 +27,58 @@ from magnet_service.generator.operations import (
     Reference,
     Spread,
     fold,
+    fold_rows,
     lookup,
 )
 from magnet_service.generator.operations.reader import Binding
-from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Program, Value
+from magnet_service.generator.program import Argument, BatchSize, Call, ConditionInput, Constant, Program, Value
 
 __all__ = ["lower"]
 
 PROBE_ROWS = 3
 
 
-def lower(program: Program) -> Graph:
+def lower(
+    program: Program, condition: Tensor | None = None, *, folded: MutableMapping[str, Tensor] | None = None
+) -> Graph:
     """Give every call of a program its meaning in the table of operations.
 
     Arguments:
         program: as read from a file.
+        condition: of a conditional program, the condition that all rows have, of the shape and the type that
+            `program.condition` states.
+        folded: constants that earlier lowerings of the same program have computed from its weights alone, by name;
+            added to, so that graphs of several conditions share them.
 
     Returns:
-        The graph of the nodes that the output needs. Copies and dropout leave no node; calls whose tensors are all
-        constants are carried out once, in float64.
+        The graph of the nodes that the output needs, a function of the latent alone. Copies and dropout leave no node;
+        calls whose tensors are all constants, or depend on nothing but the condition, are carried out once, in float64.
 
     Raises:
         UnsupportedOperation: an operator outside the table, or arguments its entry does not cover; the message names
             the operator and where it stands.
         DamagedData: a name is used before it is defined.
+        InvalidInput: a condition is missing, of another shape or type, or given where none is taken (field
+            `condition`).
 
     Accuracy: exact, but for folded constants (rounding of float64).
 
     Cost: one pass over the calls; values have shapes only.
     """
-    return Lowering(program).run()
+    return Lowering(program, condition, {} if folded is None else folded).run()
 
 
 class Lowering:
     """The state of one lowering: what names stand for, and the nodes so far."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, condition: Tensor | None, folded: MutableMapping[str, Tensor]) -> None:
         self.program = program
+        self.folded = folded
         self.nodes: list[Node] = []
         self.bindings: dict[str, Binding] = dict(program.constants)
         self.bindings[program.latent] = Reference(0, tuple(program.latent_shape))
+        if program.condition is not None or condition is not None:
+            self.bindings.update(bound_condition(program.condition, condition))
         self.memory: dict[str, str] = {name: name for name in self.bindings}
 
     def run(self) -> Graph:
@@ -74,7 +89,7 @@ class Lowering:
         last = self.program.calls[-1] if self.program.calls else None
         if output is None or last is None:
             raise DamagedData(f"the program does not define its output {self.program.output!r}")
-        if isinstance(output, Comparison | Tensor | Overwritten):
+        if isinstance(output, Comparison | Tensor | Overwritten | Folded):
             raise UnsupportedOperation(f"the output {self.program.output!r} is no value of the latent")
         reference = self.settle(output, last)
         floating = [tensor.dtype for tensor in self.program.constants.values() if tensor.dtype.is_floating_point]
@@ -89,8 +104,10 @@ class Lowering:
         reader = CallReader(call, self.bindings, tuple(self.nodes))
         operation = lookup(call.target)
         if self.only_constants(call) and call.target in FOLDABLE:
-            self.bindings[call.outputs[0]] = fold(reader)
+            self.bindings[call.outputs[0]] = self.fold_once(reader)
             self.memory[call.outputs[0]] = call.outputs[0]
+            return
+        if call.target in REPEATABLE and self.same_in_every_row(call) and self.fold_rows(reader, operation):
             return
         if operation is None:
             raise UnsupportedOperation(
@@ -103,12 +120,42 @@ class Lowering:
             results = lowered if isinstance(lowered, tuple) else (lowered,)
             for name, result in zip(call.outputs, results, strict=False):
                 if isinstance(result, Draft):
-                    self.bindings[name] = self.place_draft(call, name, operation.name, result)
+                    placed = self.place_draft(call, name, operation.name, result)
+                    self.bindings[name] = Folded(placed, channels=True) if result.folded else placed
                 else:
                     self.bindings[name] = result
         except (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError) as problem:
             reader.refuse(f"its arguments do not fit: {(str(problem).splitlines() or [''])[0]}")
         self.note_memory(call, operation)
+
+    def fold_once(self, reader: CallReader) -> Tensor:
+        """Carry out a call on constants, once for all conditions where it reads nothing that a condition enters."""
+        name = reader.call.outputs[0]
+        if name in self.folded:
+            return self.folded[name]
+        result = fold(reader)
+        if all(
+            item in self.program.constants or item in self.folded
+            for item in names_in(tuple(reader.call.arguments.values()))
+        ):
+            self.folded[name] = result
+        return result
+
+    def fold_rows(self, reader: CallReader, operation: Operation | None) -> bool:
+        """Carry out a call on the condition; False where its entry in the table may know better."""
+        call = reader.call
+        try:
+            results = fold_rows(reader)
+        except UnsupportedOperation:
+            if operation is None:
+                raise
+            return False
+        self.bindings.update(zip(call.outputs, results, strict=False))
+        if operation is None:
+            self.memory.update({name: name for name in call.outputs})
+        else:
+            self.note_memory(call, operation)
+        return True
 
     def note_memory(self, call: Call, operation: Operation) -> None:
         """Keep track of which names share memory; a call in place overwrites all names of its first argument's."""
@@ -127,9 +174,15 @@ class Lowering:
     def only_constants(self, call: Call) -> bool:
         """Whether neither rows nor their number enter the call."""
         return not any(
-            isinstance(self.bindings[name], Reference | Spread | Comparison)
+            isinstance(self.bindings[name], Reference | Spread | Comparison | Folded)
             for name in names_in(tuple(call.arguments.values()))
         ) and not counts_rows(tuple(call.arguments.values()))
+
+    def same_in_every_row(self, call: Call) -> bool:
+        """Whether the call reads what is repeated for every row, or comes of a condition, and nothing of the latent."""
+        bound = [self.bindings[name] for name in names_in(tuple(call.arguments.values()))]
+        repeated = self.program.condition is not None or any(isinstance(item, Spread) for item in bound)
+        return bool(bound) and repeated and all(isinstance(item, Spread | Tensor) for item in bound)
 
     def place_draft(self, call: Call, name: str, operation: str, draft: Draft) -> Reference | Spread:
         """Turn a draft into a node, or, where no input depends on the latent, into a constant for all rows."""
@@ -157,8 +210,30 @@ class Lowering:
         if isinstance(item, Reference):
             return item
         name = f"constant_{len(self.nodes)}"
-        self.nodes.append(Node(name, "constant", (0,), {}, {"value": item.tensor}, item.shape, call.place))
+        value = item.tensor if item.tensor.dtype.is_floating_point else item.tensor.double()
+        self.nodes.append(Node(name, "constant", (0,), {}, {"value": value}, item.shape, call.place))
         return Reference(len(self.nodes), item.shape)
+
+
+def bound_condition(expected: ConditionInput | None, given: Tensor | None) -> dict[str, Binding]:
+    """What the name of the condition stands for, after a check of its shape and type."""
+    if expected is None:
+        raise InvalidInput("this generator takes no condition; leave it out.", field="condition")
+    kind = "int64 index" if expected.dtype == torch.int64 else "float"
+    if given is None:
+        raise InvalidInput(
+            f"this generator takes a condition ({kind}, shape {list(expected.shape)}); give one, as "
+            f"generator.conditioned(condition) does.",
+            field="condition",
+        )
+    if tuple(given.shape) != expected.shape or given.dtype.is_floating_point != expected.dtype.is_floating_point:
+        raise InvalidInput(
+            f"a condition of type {given.dtype} and shape {list(given.shape)}: this generator takes a {kind} condition "
+            f"of shape {list(expected.shape)}.",
+            field="condition",
+        )
+    exact = given.detach().cpu().to(torch.float64 if expected.dtype.is_floating_point else torch.int64)
+    return {expected.name: Spread(exact.unsqueeze(0))}
 
 
 def names_in(arguments: tuple[Argument, ...]) -> list[str]:

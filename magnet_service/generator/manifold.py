@@ -1,4 +1,4 @@
-"""The two manifolds of a generator with a smooth head."""
+"""The manifolds of a generator: its outputs, what feeds its smooth head, and the features of its outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ __all__ = ["Manifold"]
 
 
 class Manifold(StrEnum):
-    """Which image of the latent space is meant: the outputs, or what feeds the smooth head."""
+    """Which image of the latent space is meant: the outputs, what feeds the smooth head, or their features."""
 
     OUTPUT = "output"
     PRE_ACTIVATION = "pre_activation"
+    FEATURES = "features"

@@ -10,12 +10,22 @@ __all__ = ["Precision"]
 
 
 class Precision(StrEnum):
-    """Arithmetic of forwards and tangents."""
+    """Arithmetic of forwards and tangents.
 
+    BFLOAT16 keeps weights, latents and values in float32 and rounds only tangents, and the weights that they meet, to
+    bfloat16: activation patterns and images are those of FLOAT32.
+    """
+
+    BFLOAT16 = "bfloat16"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
 
     @property
     def dtype(self) -> torch.dtype:
-        """The torch dtype of this precision."""
-        return torch.float32 if self is Precision.FLOAT32 else torch.float64
+        """The torch dtype of values, latents and weights."""
+        return torch.float64 if self is Precision.FLOAT64 else torch.float32
+
+    @property
+    def tangent_dtype(self) -> torch.dtype:
+        """The torch dtype of tangents."""
+        return torch.bfloat16 if self is Precision.BFLOAT16 else self.dtype

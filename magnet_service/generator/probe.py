@@ -18,9 +18,10 @@ from magnet_service.errors import DamagedData
 
 __all__ = ["Probe", "ProbeSource", "probe_beside", "probe_latents", "read_probe", "write_probe"]
 
-ProbeSource = Literal["module", "interpreter"]
+ProbeSource = Literal["module", "interpreter", "onnxruntime"]
 
 _ARRAYS = ("archive_sha256", "from_module", "latents", "outputs")
+_CONDITIONS = (torch.float32, torch.int64)
 _SEED = 20240809
 _MAX_BYTES = 1 << 30
 _DAMAGES = (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError, RuntimeError, OverflowError, MemoryError)
@@ -33,14 +34,16 @@ class Probe:
     Attributes:
         latents: float32 [rows, d].
         outputs: float32 [rows, *output_shape].
-        source: who computed the outputs: the original module in Python, or the reference interpreter.
+        source: who computed the outputs: the original module in Python, the reference interpreter, or onnxruntime.
         archive_sha256: hex digest of the archive it belongs to.
+        conditions: of each row, as the program takes it [rows, ...]; None for an unconditional generator.
     """
 
     latents: Float[Tensor, "rows latent"]
     outputs: Float[Tensor, "rows ..."]
     source: ProbeSource
     archive_sha256: str
+    conditions: Tensor | None = None
 
     def belongs_to(self, archive: Path) -> bool:
         """Return whether `archive` is the very file that this probe was written for."""
@@ -82,7 +85,9 @@ def probe_beside(archive: Path) -> Path:
     return archive.with_name(f"{archive.stem}.probe.npz")
 
 
-def write_probe(path: Path, archive: Path, latents: Tensor, outputs: Tensor, source: ProbeSource) -> Probe:
+def write_probe(
+    path: Path, archive: Path, latents: Tensor, outputs: Tensor, source: ProbeSource, conditions: Tensor | None = None
+) -> Probe:
     """Write a probe and return it.
 
     Arguments:
@@ -91,6 +96,7 @@ def write_probe(path: Path, archive: Path, latents: Tensor, outputs: Tensor, sou
         latents: [rows, d].
         outputs: [rows, *output_shape].
         source: who computed the outputs.
+        conditions: of each row [rows, ...]; None for an unconditional generator.
 
     Returns:
         The probe.
@@ -101,14 +107,16 @@ def write_probe(path: Path, archive: Path, latents: Tensor, outputs: Tensor, sou
     Accuracy: float32.
     """
     digest = hashlib.sha256(archive.read_bytes()).digest()
-    probe = Probe(latents.float(), outputs.float(), source, digest.hex())
+    probe = Probe(latents.float(), outputs.float(), source, digest.hex(), conditions)
     np.savez(
         path,
         allow_pickle=False,
         archive_sha256=np.frombuffer(digest, dtype=np.uint8),
         from_module=np.array(source == "module"),
+        from_onnxruntime=np.array(source == "onnxruntime"),
         latents=probe.latents.numpy(),
         outputs=probe.outputs.numpy(),
+        **({} if conditions is None else {"conditions": conditions.numpy()}),
     )
     return probe
 
@@ -132,6 +140,10 @@ def read_probe(path: Path) -> Probe | None:
     try:
         with zipfile.ZipFile(path) as archive:
             arrays = {name: _read_array(archive, name) for name in _ARRAYS}
+            written = "from_onnxruntime.npy" in archive.namelist()  # older probes are without
+            conditional = "conditions.npy" in archive.namelist()
+            conditions = torch.from_numpy(_read_array(archive, "conditions")) if conditional else None
+            from_onnxruntime = written and bool(_read_array(archive, "from_onnxruntime"))
         latents, outputs = (torch.from_numpy(arrays[name]) for name in ("latents", "outputs"))
         digest = arrays["archive_sha256"].astype(np.uint8, casting="no").tobytes()
         from_module = bool(arrays["from_module"])
@@ -141,7 +153,10 @@ def read_probe(path: Path) -> Probe | None:
         raise DamagedData(f"{path} holds arrays of another dtype or rank than a probe; delete it or export again.")
     if len(latents) != len(outputs) or len(latents) == 0 or len(digest) != 32:
         raise DamagedData(f"{path} holds {len(latents)} latents and {len(outputs)} outputs; delete it or export again.")
-    return Probe(latents, outputs, "module" if from_module else "interpreter", digest.hex())
+    if conditions is not None and (len(conditions) != len(latents) or conditions.dtype not in _CONDITIONS):
+        raise DamagedData(f"{path} holds {len(conditions)} conditions of {len(latents)} latents; export again.")
+    source: ProbeSource = "module" if from_module else "onnxruntime" if from_onnxruntime else "interpreter"
+    return Probe(latents, outputs, source, digest.hex(), conditions)
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:

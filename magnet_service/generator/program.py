@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-__all__ = ["Argument", "BatchSize", "Call", "Constant", "Program", "Value"]
+__all__ = ["Argument", "BatchSize", "Call", "ConditionInput", "Constant", "Program", "Value"]
 
 
 @dataclass(frozen=True)
 class Value:
-    """The latent input, or a tensor that an earlier call defines."""
+    """The latent input, the condition, or a tensor that an earlier call defines."""
 
     name: str
 
@@ -53,8 +54,24 @@ class Call:
 
 
 @dataclass(frozen=True)
+class ConditionInput:
+    """The second input of a conditional generator, which a request holds fixed for all rows.
+
+    Attributes:
+        name: of the input value.
+        shape: of one row's condition, without the batch: `(C,)` for one-hot and vector conditions, `()` or `(1,)` for
+            an index.
+        dtype: torch.int64 for an index, torch.float32 for numbers, whichever widths the file writes them in.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
 class Program:
-    """A straight line of calls from one latent input to one output.
+    """A straight line of calls from one latent input, and perhaps a condition, to one output.
 
     Attributes:
         latent: name of the input value.
@@ -63,6 +80,7 @@ class Program:
         calls: in order of execution.
         constants: tensors by name, in the dtype of the file.
         batch: None where the file's batch is dynamic, else the fixed number of rows it was exported with.
+        condition: the second input; None where there is none.
     """
 
     latent: str
@@ -71,3 +89,4 @@ class Program:
     calls: tuple[Call, ...]
     constants: Mapping[str, Tensor]
     batch: int | None
+    condition: ConditionInput | None = None

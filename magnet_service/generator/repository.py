@@ -1,4 +1,4 @@
-"""The folder form of a repository, `NAME/generator.toml` and `NAME/1/generator.pt2`; generators are added whole."""
+"""The folder form of a repository, `NAME/generator.toml` and `NAME/1/generator.pt2` or `.onnx`: added whole."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from magnet_service.errors import DuplicateResource, Refused, UnknownResource
-from magnet_service.generator.archive import read_archive
 from magnet_service.generator.card import GeneratorCard, check_name, infer_layout
 from magnet_service.generator.card_file import CARD_FILE, read_card, render_card
+from magnet_service.generator.condition import ConditionCard
+from magnet_service.generator.formats import ARCHIVE_FILE, ONNX_FILE, PROBE_FILE, copy_into, read_file
 from magnet_service.generator.generator import Generator
 from magnet_service.generator.interpreter import interpret
-from magnet_service.generator.probe import probe_beside, probe_latents, read_probe, write_probe
+from magnet_service.generator.onnx_runtime import runtime_reference
+from magnet_service.generator.probe import ProbeSource, probe_beside, probe_latents, read_probe, write_probe
 from magnet_service.generator.program import Program
 from magnet_service.generator.staging import publish, staging
-from magnet_service.generator.verify import Verification, verify
+from magnet_service.generator.verify import Verification
+from magnet_service.generator.verify_conditions import probe_conditions, verify_all
 from magnet_service.generator.versions import (
-    ARCHIVE_FILE,
-    PROBE_FILE,
     check_fit,
     generator_names,
     load_version,
@@ -47,26 +48,30 @@ def add_generator(
     layout: str | None = None,
     labels: tuple[str, ...] | None = None,
     training_shares: tuple[float, ...] | None = None,
+    condition: ConditionCard | None = None,
     description: str | None = None,
     licence: str | None = None,
     source: str | None = None,
     new_version: bool = False,
     check: Callable[[GeneratorCard], None] | None = None,
 ) -> tuple[GeneratorCard, int, Verification]:
-    """Verify a copy of a `.pt2` file and make it a generator of a repository, in one step that is done or not at all.
+    """Verify a copy of a `.pt2` or `.onnx` file and make it a generator of a repository, at once or not at all.
 
     The probe beside the file, `a.probe.npz` for `a.pt2` or a version's `probe.npz`, is taken along where it was written
-    for that very file; else the interpreter's outputs are stored in its place.
+    for that very file; else the outputs of onnxruntime, for an `.onnx` file where it is installed, or the interpreter's
+    are stored in its place. Data files that an `.onnx` file names are taken along too.
 
     Arguments:
         repository: the folder above the generators' own; it is made if missing.
         name: of the generator.
-        file: the archive.
+        file: a `.pt2` archive, or a file whose name ends in `.onnx`.
         prior: law of the latents, `normal` unless given.
         output_range: smallest and largest output, (-1, 1) unless given.
         layout: of one output; inferred from its shape unless given.
         labels: names of the classes of the training set.
         training_shares: their shares in it.
+        condition: the conditions that it takes; of a conditional file without, those that its input states: one-hot or
+            a vector of its width. An index must be described, since its file does not say how many classes there are.
         description: free text.
         licence: of the weights.
         source: where they come from.
@@ -81,7 +86,7 @@ def add_generator(
         InvalidInput: the name or a field of the card is wrong; there is no such file.
         DuplicateResource: the name is taken and `new_version` was not asked for.
         UnknownResource: `new_version` of a generator that does not exist.
-        Refused: reason CARD_CONFLICT where a new version contradicts the card; else as `read_archive` and `verify`.
+        Refused: reason CARD_CONFLICT where a new version contradicts the card; else as `read_file` and `verify`.
         DamagedData: the file or its probe is damaged.
         OutOfSpace: the device is full; nothing is left behind.
         Whatever `check` raises; nothing is left behind.
@@ -96,22 +101,23 @@ def add_generator(
         "layout": layout,
         "labels": labels,
         "training_shares": training_shares,
+        "condition": condition,
         "description": description,
         "licence": licence,
         "source": source,
     }
     wanted = {field: value for field, value in given.items() if value is not None}
-    read_archive(file)  # refuse it before anything is written, by the name that the user knows
+    read_file(file)  # refuse it before anything is written, by the name that the user knows
     with staging(repository if existing is None else folder) as stage:
         home = stage / "1"
         home.mkdir()
-        shutil.copyfile(file, home / ARCHIVE_FILE)
-        program = read_archive(home / ARCHIVE_FILE)  # what is verified is the copy that stays
+        copy = copy_into(file, home)
+        program = read_file(copy)  # what is verified is the copy that stays
         generator = Generator.from_program(program)
         card = _card(existing, name, generator, wanted)
         if check is not None:
             check(card)
-        verification = _verify_new(generator, program, file, home)
+        verification = _verify_new(generator, program, card.condition, file, copy)
         if existing is not None:
             version = max(versions(folder), default=0) + 1
             publish(home, folder / str(version))
@@ -153,15 +159,23 @@ def _card(existing: GeneratorCard | None, name: str, generator: Generator, wante
     return card
 
 
-def _verify_new(generator: Generator, program: Program, file: Path, home: Path) -> Verification:
+def _verify_new(
+    generator: Generator, program: Program, condition: ConditionCard | None, file: Path, copy: Path
+) -> Verification:
     beside = probe_beside(file)
-    if file.name == ARCHIVE_FILE and not beside.is_file():
+    if file.name in (ARCHIVE_FILE, ONNX_FILE) and not beside.is_file():
         beside = file.with_name(PROBE_FILE)  # the file is a version of another repository
     probe = read_probe(beside)
-    archive = home / ARCHIVE_FILE
-    if probe is not None and probe.belongs_to(archive):
-        shutil.copyfile(beside, home / PROBE_FILE)
-        return verify(generator, program, probe)
+    kept = copy.with_name(PROBE_FILE)
+    runtime = runtime_reference(copy, program) if copy.name == ONNX_FILE else None
+    if probe is not None and probe.belongs_to(copy):
+        shutil.copyfile(beside, kept)
+        return verify_all(generator, program, probe, condition, runtime=runtime)
     latents = probe_latents(generator.latent_dim)
-    outputs = interpret(program, latents).detach()
-    return verify(generator, program, write_probe(home / PROBE_FILE, archive, latents, outputs, "interpreter"))
+    rows = probe_conditions(generator, condition, len(latents))
+    outputs = None if runtime is None else runtime(latents, rows)
+    source: ProbeSource = "interpreter" if outputs is None else "onnxruntime"
+    if outputs is None:
+        outputs = interpret(program, latents, rows).detach()
+    probe = write_probe(kept, copy, latents, outputs, source, rows)
+    return verify_all(generator, program, probe, condition, runtime=runtime)

@@ -12,6 +12,7 @@ from torch import Tensor
 from magnet_service.errors import Refused
 from magnet_service.generator.generator import Generator, Precision
 from magnet_service.generator.interpreter import interpret
+from magnet_service.generator.onnx_runtime import Reference
 from magnet_service.generator.probe import Probe
 from magnet_service.generator.program import Program
 
@@ -35,7 +36,8 @@ class Verification:
     """What was compared, and how far apart it was.
 
     Attributes:
-        reference: "probe" where outputs of the original module were at hand, else "interpreter".
+        reference: "probe" where outputs of the original module were at hand, "onnxruntime" where its outputs were, else
+            "interpreter".
         forward_error: largest |output - reference| over largest |reference|, float32.
         jacobian_error: the same for entries of the Jacobian, float64, against autograd through the interpreter;
             measured by 1e-6 of the largest output where that is larger than every entry.
@@ -45,7 +47,7 @@ class Verification:
         bits_depend_on_neighbours: the same with other latents beside it.
     """
 
-    reference: Literal["probe", "interpreter"]
+    reference: Literal["probe", "onnxruntime", "interpreter"]
     forward_error: float
     jacobian_error: float
     rows: int
@@ -53,16 +55,25 @@ class Verification:
     bits_depend_on_neighbours: bool | None
 
 
-def verify(generator: Generator, program: Program, probe: Probe | None, *, thorough: bool = True) -> Verification:
+def verify(
+    generator: Generator,
+    program: Program,
+    probe: Probe | None,
+    *,
+    runtime: Reference | None = None,
+    thorough: bool = True,
+) -> Verification:
     """Compare a generator with its references and refuse it where they differ.
 
-    The forward is compared with the outputs of the original module where `probe` holds them and always with the
-    interpreter; a few rows of the Jacobian, and a random combination of all, with autograd through the interpreter.
+    The forward is compared with the outputs of the original module or of onnxruntime where `probe` holds them, with
+    onnxruntime itself where `runtime` is given, and always with the interpreter; a few rows of the Jacobian, and a
+    random combination of all, with autograd through the interpreter.
 
     Arguments:
         generator: the engine's generator, on any device.
         program: the parsed file that it was made from.
         probe: latents and expected outputs, if there are any.
+        runtime: onnxruntime on the file that the program was read from, as `runtime_reference` gives it.
         thorough: compare the Jacobian at four latents and not at one, and find out whether a row's bits depend on its
             place and its neighbours.
 
@@ -90,9 +101,13 @@ def verify(generator: Generator, program: Program, probe: Probe | None, *, thoro
             )
         forward_error = max(forward_error, _distance(_forward(generator, probe.latents), probe.outputs))
         rows += len(probe.latents)
-    reference: Literal["probe", "interpreter"] = "interpreter"
-    if probe is not None and probe.source == "module":
-        reference = "probe"
+    ran = None if runtime is None else runtime(latents)
+    if ran is not None:
+        forward_error = max(forward_error, _distance(_forward(generator, latents), ran))
+    sources = {"interpreter" if probe is None else probe.source, "interpreter" if ran is None else "onnxruntime"}
+    reference: Literal["probe", "onnxruntime", "interpreter"] = "interpreter"
+    if "module" in sources or "onnxruntime" in sources:
+        reference = "probe" if "module" in sources else "onnxruntime"
     if not forward_error <= FORWARD_TOLERANCE:
         raise _failed(f"outputs differ from the {reference} by {forward_error:.1e} of the largest")
     jacobian_rows = _JACOBIAN_ROWS if thorough else 1

@@ -6,25 +6,22 @@ import re
 from pathlib import Path
 
 from magnet_service.errors import DamagedData, InvalidInput, UnknownResource
-from magnet_service.generator.archive import read_archive
 from magnet_service.generator.card import GeneratorCard
 from magnet_service.generator.card_file import CARD_FILE, read_card
+from magnet_service.generator.formats import ARCHIVE_FILE, ONNX_FILE, PROBE_FILE, read_file, version_file
 from magnet_service.generator.generator import Generator
+from magnet_service.generator.onnx_runtime import runtime_reference
 from magnet_service.generator.probe import read_probe
-from magnet_service.generator.verify import Verification, verify
+from magnet_service.generator.verify import Verification
+from magnet_service.generator.verify_conditions import check_condition, verify_all
 
 __all__ = [
-    "ARCHIVE_FILE",
-    "PROBE_FILE",
     "check_fit",
     "generator_names",
     "load_version",
     "verify_version",
     "versions",
 ]
-
-ARCHIVE_FILE = "generator.pt2"
-PROBE_FILE = "probe.npz"
 
 _VERSION = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
@@ -61,7 +58,7 @@ def versions(folder: Path) -> tuple[int, ...]:
         folder: `generators/NAME`.
 
     Returns:
-        The numbers of the folders in it that hold an archive.
+        The numbers of the folders in it that hold a generator's file.
 
     Raises:
         UnknownResource: there is no such folder.
@@ -74,7 +71,7 @@ def versions(folder: Path) -> tuple[int, ...]:
         sorted(
             int(entry.name)
             for entry in folder.iterdir()
-            if _VERSION.fullmatch(entry.name) and (entry / ARCHIVE_FILE).is_file()
+            if _VERSION.fullmatch(entry.name) and any((entry / name).is_file() for name in (ARCHIVE_FILE, ONNX_FILE))
         )
     )
 
@@ -92,7 +89,7 @@ def load_version(folder: Path, version: int | None = None) -> tuple[Generator, G
     Raises:
         UnknownResource: no such generator or version.
         InvalidInput: `generator.toml` is wrong or does not fit the network; `field` names the key.
-        Refused, DamagedData: as `read_archive`, `Generator.from_program` and `verify` raise them.
+        Refused, DamagedData: as `read_file`, `Generator.from_program` and `verify` raise them.
 
     Accuracy: as `verify` says.
     """
@@ -130,7 +127,7 @@ def check_fit(card: GeneratorCard, generator: Generator) -> None:
         Nothing.
 
     Raises:
-        InvalidInput: `latent_dim` or `output.layout` do not fit.
+        InvalidInput: `latent_dim`, `output.layout` or `condition` do not fit.
 
     Accuracy: exact.
     """
@@ -140,6 +137,7 @@ def check_fit(card: GeneratorCard, generator: Generator) -> None:
             field="latent_dim",
         )
     card.check_output(generator.output_shape)
+    check_condition(card.condition, generator)
 
 
 def _load(folder: Path, version: int | None, *, thorough: bool) -> tuple[Generator, GeneratorCard, int, Verification]:
@@ -150,13 +148,20 @@ def _load(folder: Path, version: int | None, *, thorough: bool) -> tuple[Generat
         listed = ", ".join(map(str, found)) or "none"
         raise UnknownResource(f"Generator {card.name!r} has no version {chosen}; it has: {listed}.")
     home = folder / str(chosen)
-    program = read_archive(home / ARCHIVE_FILE)
+    file = version_file(home)
+    if file is None:
+        raise UnknownResource(f"{home} holds neither {ARCHIVE_FILE} nor {ONNX_FILE} any more.")
+    program = read_file(file)
     generator = Generator.from_program(program)
     check_fit(card, generator)
     probe = read_probe(home / PROBE_FILE)
-    if probe is not None and not probe.belongs_to(home / ARCHIVE_FILE):
+    if probe is not None and not probe.belongs_to(file):
         raise DamagedData(
-            f"{home / PROBE_FILE} was written for another archive than the {ARCHIVE_FILE} beside it: one of them was "
+            f"{home / PROBE_FILE} was written for another archive than the {file.name} beside it: one of them was "
             f"replaced. Add the generator again."
         )
-    return generator, card, chosen, verify(generator, program, probe, thorough=thorough)
+    runtime = None
+    if file.name == ONNX_FILE and (thorough or probe is None or probe.source == "interpreter"):
+        runtime = runtime_reference(file, program)
+    found_by = verify_all(generator, program, probe, card.condition, runtime=runtime, thorough=thorough)
+    return generator, card, chosen, found_by

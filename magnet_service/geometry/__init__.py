@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.volume import Volumes, log_volume, prefix_sums, volumes
 
 __all__ = [
     "ENGINE_VERSION",
+    "ERROR_LIMIT",
     "Engine",
+    "MeasuredError",
     "Volumes",
     "forward",
     "jacobian",
     "log_volume",
+    "measure_error",
     "prefix_sums",
     "stamp",
     "volumes",

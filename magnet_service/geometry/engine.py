@@ -28,7 +28,9 @@ class Engine:
         device: torch device, as `cpu` or `cuda:0`.
         precision: arithmetic of forwards and tangents.
         tile_rows: rows of a tile; forwards and tangents run on exactly that many rows at a time.
-        threads: threads of one operation on the CPU.
+        threads: tiles at work at once on the CPU, each on one core.
+        max_memory: bytes that the computation may take besides the weights; no bound where None. No byte of a result
+            depends on it.
 
     Raises:
         InvalidInput: tile_rows or threads below 1.
@@ -38,6 +40,7 @@ class Engine:
     precision: Precision = Precision.FLOAT32
     tile_rows: int = 16
     threads: int = field(default_factory=torch.get_num_threads)
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses sizes that cannot be."""
@@ -46,8 +49,12 @@ class Engine:
                 raise InvalidInput(f"{name} is {getattr(self, name)}; write a whole number of at least 1.", field=name)
 
     @contextmanager
-    def activated(self) -> Iterator[None]:
-        """Sets the number of threads, and full float32 on a GPU, for the block; restores what was set before."""
+    def activated(self, *, alone: bool = False) -> Iterator[None]:
+        """Sets the number of threads, and full float32 on a GPU, for the block; restores what was set before.
+
+        Arguments:
+            alone: one thread an operation, for work that is cut into pieces done side by side.
+        """
         before = torch.get_num_threads()
         with ExitStack() as stack:
             if torch.device(self.device).type == "cuda":
@@ -55,7 +62,7 @@ class Engine:
                 stack.enter_context(
                     torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
                 )
-            torch.set_num_threads(self.threads)
+            torch.set_num_threads(1 if alone else self.threads)
             try:
                 yield
             finally:

@@ -43,11 +43,14 @@ def gram(tangents: Float[Tensor, "rows columns output"]) -> Float[Tensor, "rows 
     return product
 
 
-def gram_log_singular_values(grams: Float[Tensor, "rows least least"]) -> Float[Tensor, "rows least"]:
+def gram_log_singular_values(
+    grams: Float[Tensor, "rows side side"], count: int | None = None
+) -> Float[Tensor, "rows least"]:
     """Half the logs of a Gram matrix' eigenvalues, descending: log sigma_i = 1/2 log lambda_i.
 
     Arguments:
         grams: Gram matrices in float64; one that is not finite is answered with NaN and leaves the others alone.
+        count: how many of the largest are wanted; all where None.
 
     Returns:
         Log singular values in nats; NaN where rounding made an eigenvalue negative.
@@ -59,7 +62,7 @@ def gram_log_singular_values(grams: Float[Tensor, "rows least least"]) -> Float[
     """
     finite = grams.isfinite().all(2).all(1)[:, None]
     # LAPACK fails the whole batch for one NaN, so such rows are solved as zeros and overwritten.
-    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[:, :, None], grams, 0.0)).flip(1)
+    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[:, :, None], grams, 0.0)).flip(1)[:, :count]
     return torch.where(finite, eigenvalues.log() / 2, torch.nan)
 
 
@@ -96,14 +99,15 @@ def trusted(
 
 
 def log_singular_values(
-    tangents: Float[Tensor, "rows columns output"],
+    tangents: Float[Tensor, "rows columns output"], outputs: int | None = None
 ) -> tuple[Float[Tensor, "rows least"], Int[Tensor, " rows"], Bool[Tensor, " rows"]]:
     """Log singular values and rank of each Jacobian by QR and a singular value decomposition in float64.
 
     rank = #{sigma_i > max(D, d) eps sigma_1}, eps of float64; each matrix is first scaled by a power of two.
 
     Arguments:
-        tangents: the transposed Jacobian of each row, float64.
+        tangents: the transposed Jacobian of each row, float64, or a matrix with its singular values.
+        outputs: D of the Jacobian; that of the matrix where None.
 
     Returns:
         Log singular values in nats, descending, -inf beyond the rank; the rank; whether the matrix is finite. A matrix
@@ -126,6 +130,7 @@ def log_singular_values(
     scaled *= torch.ldexp(one, half - exponent)[:, None, None]
     tall = scaled.mT if scaled.shape[1] <= scaled.shape[2] else scaled
     sigma = torch.linalg.svdvals(torch.linalg.qr(tall, mode="r").R)
-    counted = sigma > max(tangents.shape[1:]) * torch.finfo(torch.float64).eps * sigma[:, :1]
+    greatest = max(tangents.shape[1], tangents.shape[2] if outputs is None else outputs)
+    counted = sigma > greatest * torch.finfo(torch.float64).eps * sigma[:, :1]
     logs = torch.where(counted, sigma.log() + exponent.double()[:, None] * log(2.0), -torch.inf)
     return logs, counted.sum(1), finite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,17 +11,12 @@ from torch import Tensor
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Generator, Manifold, Precision
-from magnet_service.geometry.columns import push_columns
-from magnet_service.geometry.engine import Engine, stopped
-from magnet_service.geometry.spectrum import gram, gram_log_singular_values, log_singular_values, trusted
-from magnet_service.geometry.tangent_space import tangent_basis
-from magnet_service.geometry.tiles import packed_by_place, tiles
+from magnet_service.geometry.engine import Engine
+from magnet_service.geometry.passes import Pass, determinants, first_pass, second_pass
+from magnet_service.geometry.sweep import prepare
+from magnet_service.geometry.tiles import packed_by_place
 
-__all__ = ["Volumes", "log_volume", "over_tiles", "prefix_sums", "volumes", "with_gram"]
-
-GRAM_BYTES = 16 << 20
-"""Bytes of Gram matrices that wait on the device for their eigenvalues."""
-
+__all__ = ["Volumes", "full_log_volumes", "log_volume", "prefix_sums", "volumes"]
 
 @dataclass(frozen=True)
 class Volumes:
@@ -105,110 +100,96 @@ def volumes(
     Raises:
         InvalidInput: latents of another width than the generator's latent dimension; a tangent space asked of a
             one-dimensional latent.
+        OutOfMemory: one tile needs more than the engine's bound, or than there is.
         Cancelled: `should_stop` answered true.
 
     Accuracy: against the float64 Jacobian of the same region, at most 1e-6 + 10 d eps cond nats a log-volume, eps of
         the engine's precision. A row with some sigma_i below max(D, d) eps sigma_1 of that precision, or too badly
         conditioned for a Gram matrix, is done again wholly in float64.
-    Cost: about d forwards a latent and a d x d eigenvalue problem.
+        BFLOAT16 rounds tangents to eight bits: measure its error on the generator before trusting it.
+    Cost: the columns' share of d forwards a latent, less what is constant, folded or idle, and a d x d eigenvalue
+        problem.
     """
     engine = engine if engine is not None else Engine()
-    columns = generator.latent_dim - int(tangent_space)
-    if columns < 1:
-        raise InvalidInput("A one-dimensional latent has no tangent space; write another law.", field="tangent_space")
-    with engine.activated(), torch.inference_mode():
+    columns = _columns(generator, tangent_space)
+    with engine.activated(alone=True), torch.inference_mode():
         placed, rows = engine.place(generator, latents)
-        measured = _by_gram(placed, rows, manifold, engine, tangent_space, should_stop)
-        chosen = measured.recomputed.nonzero().flatten().tolist()
-        if chosen:
-            exact = generator.to(device=engine.device, precision=Precision.FLOAT64)
-            packed = packed_by_place(chosen, engine.tile_rows)
-            again = _by_decomposition(exact, rows, packed, manifold, tangent_space, should_stop)
-            # A place that repeats a row of its tile writes the same row: keep the one that stands at its own place.
-            own = packed.flatten() % engine.tile_rows == torch.arange(packed.numel()) % engine.tile_rows
-            for name, found in again.items():
-                getattr(measured, name)[packed.flatten()[own]] = found[own]
-    least = measured.log_singular_values.shape[1]
+        measured = first_pass(prepare(placed, manifold), rows, engine, tangent_space, should_stop)
+        _again_in_double(measured, generator, rows, manifold, engine, tangent_space, should_stop)
     # Outside of inference mode, so that the caller may write to them.
     padded = torch.full((len(latents), columns), -torch.inf, dtype=torch.float64)
-    padded[:, :least] = measured.log_singular_values
+    padded[:, : measured.logs.shape[1]] = measured.logs
     return Volumes(padded, measured.rank.clone(), measured.recomputed.clone(), measured.finite.clone())
 
 
-def over_tiles(
-    measure: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+def full_log_volumes(
     generator: Generator,
-    rows: Iterable[Tensor],
-    manifold: Manifold,
-    tangent_space: bool,
-    should_stop: Callable[[], bool] | None,
-) -> list[tuple[Tensor, ...]]:
-    """What `measure` makes of each tile's (whether its values are finite, tangents); nothing leaves the device."""
+    latents: Float[Tensor, "rows latent"],
+    *,
+    manifold: Manifold = Manifold.OUTPUT,
+    engine: Engine | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Float[Tensor, " rows"]:
+    """The full log-volume alone, log v(z) = 1/2 log det(J^T J), without singular values where they are not needed.
 
-    def measured(tile: Tensor) -> tuple[Tensor, ...]:
-        # A function of its own, so that a tile's tangents are gone before the next tile's are made.
-        directions = tangent_basis(tile) if tangent_space else None
-        values, tangents = push_columns(generator, tile, directions, manifold)
-        return measure(values.flatten(1).isfinite().all(1), tangents)
+    Arguments:
+        generator: the generator, on any device.
+        latents: one row each, float32 or float64, on any device; rounded to the engine's precision first.
+        manifold: OUTPUT, or PRE_ACTIVATION.
+        engine: device, precision, tile rows and threads to compute with; None for `Engine()`.
+        should_stop: asked before every tile; once it answers true the call ends in Cancelled.
 
-    found = []
-    for tile in rows:
-        stopped(should_stop)
-        found.append(measured(tile))
+    Returns:
+        Nats, float64, on the CPU; -inf where the rank is below d or a row is not finite.
+
+    Raises:
+        InvalidInput: latents of another width than the generator's latent dimension.
+        OutOfMemory: one tile needs more than the engine's bound, or than there is.
+        Cancelled: `should_stop` answered true.
+
+    Accuracy: that of `volumes`; rows whose estimated condition number is above 30 go its way.
+    Cost: a Cholesky decomposition in place of the eigenvalue problem of `volumes`.
+    """
+    engine = engine if engine is not None else Engine()
+    with engine.activated(alone=True), torch.inference_mode():
+        placed, rows = engine.place(generator, latents)
+        sweep = prepare(placed, manifold)
+        found, stands = determinants(sweep, rows, engine, should_stop)
+    answer = found.clone()
+    left = (~stands).nonzero().flatten()
+    if len(left):
+        again = volumes(generator, latents[left], manifold=manifold, engine=engine, should_stop=should_stop)
+        answer[left] = log_volume(again, generator.latent_dim)
+    return answer
+
+
+def _columns(generator: Generator, tangent_space: bool) -> int:
+    """Columns of the Jacobian."""
+    found = generator.latent_dim - int(tangent_space)
+    if found < 1:
+        raise InvalidInput("A one-dimensional latent has no tangent space; write another law.", field="tangent_space")
     return found
 
 
-def with_gram(finite: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-    """What the first pass keeps of a tile: whether its values are finite, and its Gram matrices."""
-    return finite, gram(tangents)
-
-
-def with_decomposition(finite: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the second pass keeps of a tile: log singular values, rank, and whether values and Jacobian are finite."""
-    logs, rank, jacobian_finite = log_singular_values(tangents)
-    both = finite & jacobian_finite
-    return torch.where(both[:, None], logs, -torch.inf), torch.where(both, rank, 0), both
-
-
-def _by_gram(
+def _again_in_double(
+    measured: Pass,
     generator: Generator,
     rows: Tensor,
     manifold: Manifold,
     engine: Engine,
     tangent_space: bool,
     should_stop: Callable[[], bool] | None,
-) -> Volumes:
-    """First pass over all rows, in the engine's precision; `recomputed` marks the rows that need the second."""
-    outputs, columns = generator.output_dim_of(manifold), generator.latent_dim - int(tangent_space)
-    least = min(outputs, columns)
-    block_tiles = max(1, GRAM_BYTES // (engine.tile_rows * least * least * 8))
-    logs, stands = [], []
-    for block in torch.split(rows, block_tiles * engine.tile_rows):
-        block_of_tiles = tiles(block, engine.tile_rows)
-        # Eigenvalues come after the loop: their solvers read a status back from the device.
-        for finite, grams in over_tiles(with_gram, generator, block_of_tiles, manifold, tangent_space, should_stop):
-            found = gram_log_singular_values(grams)
-            logs.append(found)
-            stands.append(trusted(found, (outputs, columns), rows.dtype, finite))
-    known = torch.cat(stands)[: len(rows)].cpu() if stands else torch.ones(0, dtype=torch.bool)
-    joined = torch.cat(logs)[: len(rows)].cpu() if logs else torch.empty(0, least, dtype=torch.float64)
-    return Volumes(joined, torch.full((len(rows),), least), ~known, torch.ones(len(rows), dtype=torch.bool))
-
-
-def _by_decomposition(
-    generator: Generator,
-    rows: Tensor,
-    packed: Tensor,
-    manifold: Manifold,
-    tangent_space: bool,
-    should_stop: Callable[[], bool] | None,
-) -> dict[str, Tensor]:
-    """Second pass over chosen rows, in float64: the fields of Volumes by name, for the flattened `packed`."""
-    gathered = (rows[places.to(rows.device)].double() for places in packed)
-    measured = over_tiles(with_decomposition, generator, gathered, manifold, tangent_space, should_stop)
-    logs, ranks, finites = zip(*measured, strict=True)
-    return {
-        "log_singular_values": torch.cat(logs).cpu(),
-        "rank": torch.cat(ranks).cpu(),
-        "finite": torch.cat(finites).cpu(),
-    }
+) -> None:
+    """Do the rows that do not stand again wholly in float64, each at its own place of a tile, and write them in."""
+    chosen = measured.recomputed.nonzero().flatten().tolist()
+    if not chosen:
+        return
+    exact = generator.to(device=engine.device, precision=Precision.FLOAT64)
+    packed = packed_by_place(chosen, engine.tile_rows)
+    again = second_pass(prepare(exact, manifold), rows, packed, engine, tangent_space, should_stop)
+    # A place that repeats a row of its tile writes the same row: keep the one that stands at its own place.
+    own = packed.flatten() % engine.tile_rows == torch.arange(packed.numel()) % engine.tile_rows
+    places = packed.flatten()[own]
+    measured.logs[places] = again.logs[own]
+    measured.rank[places] = again.rank[own]
+    measured.finite[places] = again.finite[own]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from magnet_service.registry.auto_top_k import AutoTopK
 from magnet_service.registry.banks import Build, BuildRequest
 from magnet_service.registry.generators import HeldGenerator, Listing
 from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
@@ -10,6 +11,7 @@ from magnet_service.registry.registry import Registry
 from magnet_service.registry.spectrum import RankStatistics
 
 __all__ = [
+    "AutoTopK",
     "Build",
     "BuildRequest",
     "DescribeRequest",

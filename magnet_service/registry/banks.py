@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,7 @@ from magnet_service.sampling import (
     covers,
     uniform_domain,
 )
+from magnet_service.sampling.choice import preference
 
 __all__ = ["BankShelf", "Build", "BuildRequest"]
 
@@ -45,7 +46,7 @@ class BuildRequest:
         ball_radius: radius of a ball as that domain; 0 for the default one of a normal prior.
         box: (low, high) of every coordinate as that domain.
         manifold: where volumes are measured.
-        precision: arithmetic of forwards and tangents.
+        precision: arithmetic asked for; FLOAT32 takes the place of a BFLOAT16 that is too inexact.
         seed: of the latents.
     """
 
@@ -80,12 +81,13 @@ class BankShelf:
 
     Arguments:
         store: folder of the banks.
-        tile_rows, threads: of this server's engine; among banks of one law those computed so come first.
+        tile_rows, threads, device: of this server's engine; among banks of one law those computed so come first.
     """
 
-    def __init__(self, store: Path, *, tile_rows: int = 16, threads: int = 1) -> None:
+    def __init__(self, store: Path, *, tile_rows: int = 16, threads: int = 1, device: str = "cpu") -> None:
         self._store = Store(store)
         self._tile_rows, self._threads = tile_rows, threads
+        self._device = torch.device(device).type
         self._read: OrderedDict[str, Bank] = OrderedDict()
 
     def all(self) -> tuple[Bank, ...]:
@@ -106,6 +108,19 @@ class BankShelf:
         while len(self._read) > _BANKS_IN_MEMORY:
             self._read.popitem(last=False)
         return bank
+
+    def preferred(self, generator_digest: str) -> tuple[Bank, ...]:
+        """The banks of a generator that have rows; of those alike in all that a request states, the one it takes."""
+
+        def rank(bank: Bank) -> tuple[bool, int, str]:
+            return preference(bank.spec, tile_rows=self._tile_rows, threads=self._threads, device=self._device)
+
+        best: dict[tuple[str, ...], Bank] = {}
+        for bank in sorted(self.all(), key=rank):
+            spec = bank.spec
+            if bank.revision and spec.generator_digest == generator_digest:
+                best.setdefault((spec.law, spec.manifold, spec.precision, spec.condition), bank)
+        return tuple(best[key] for key in sorted(best))
 
     def delete(self, bank_id: str) -> None:
         """Removes a bank from the store and from memory; raises as `Store.delete`."""
@@ -140,6 +155,7 @@ class BankShelf:
                 generator_digest=held.generator.digest,
                 tile_rows=self._tile_rows,
                 threads=self._threads,
+                device=self._device,
             )
         except Refused as error:
             if error.reason != "NO_BANK":
@@ -158,7 +174,8 @@ class BankShelf:
                 reason=error.reason,
                 metadata={**error.metadata, "command": command},
             ) from error
-        return choice, self.open(choice.spec.id).rows(request.bank_revision)
+        bank = self.open(choice.spec.id)
+        return replace(choice, accuracy=bank.manifest.accuracy), bank.rows(request.bank_revision)
 
     def plan(self, held: HeldGenerator, engine: Engine, request: BuildRequest) -> Build:
         """Makes the bank if it does not exist, and a build of it that has not started.

@@ -11,6 +11,7 @@ from pathlib import Path
 from magnet_service.errors import InvalidInput, MagnetError, Refused, UnknownResource
 from magnet_service.generator import Generator
 from magnet_service.generator.card import GeneratorCard
+from magnet_service.generator.formats import version_file
 from magnet_service.generator.repository import generator_names, load_version, verify_version, versions
 from magnet_service.generator.verify import Verification
 from magnet_service.sampling import Law, parse_law
@@ -32,6 +33,7 @@ class HeldGenerator:
         generator: the network, float32 on the CPU.
         prior: its own law of latents.
         folder: `REPOSITORY/NAME`.
+        format: of the version's file, `pt2` or `onnx`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class HeldGenerator:
     generator: Generator
     prior: Law
     folder: Path
+    format: str
 
     @property
     def reference(self) -> str:
@@ -117,7 +120,9 @@ class GeneratorShelf:
             )
         generator, card = self._load(folder, version)
         prior = parse_law(card.prior, generator.latent_dim)
-        return HeldGenerator(name, version, found, card, generator, prior, folder)
+        file = version_file(folder / str(version))
+        form = "" if file is None else file.suffix.removeprefix(".")
+        return HeldGenerator(name, version, found, card, generator, prior, folder, form)
 
     def reference_of(self, digest: str) -> str:
         """Finds a generator by its digest.
@@ -195,6 +200,6 @@ class GeneratorShelf:
 
 
 def _marks(folder: Path, version: int) -> tuple[int, ...]:
-    files = (folder / "generator.toml", folder / str(version) / "generator.pt2", folder / str(version) / "probe.npz")
-    stats = [file.stat() for file in files if file.exists()]
+    files = [folder / "generator.toml", *sorted((folder / str(version)).rglob("*"))]
+    stats = [file.stat() for file in files if file.is_file()]
     return tuple(number for stat in stats for number in (stat.st_mtime_ns, stat.st_size))

@@ -76,14 +76,14 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
 
     Raises:
         InvalidInput: a k above the Jacobian's columns; `field` is `top_ks`.
-        Refused, UnknownResource, DamagedData: as `BankShelf.choose`.
+        Refused: a k beyond which the bank is too inexact (INEXACT), or as `BankShelf.choose`.
+        UnknownResource, DamagedData: as `BankShelf.choose`.
 
     Accuracy: as `sampling.describe`.
     """
     columns = held.prior.columns
-    ks = request.top_ks or _selection(columns)
-    if max(ks) > columns:
-        raise InvalidInput(f"top_ks holds {max(ks)}; write numbers from 1 to {columns}.", field="top_ks")
+    if max(request.top_ks, default=0) > columns:
+        raise InvalidInput(f"top_ks holds {max(request.top_ks)}; write numbers from 1 to {columns}.", field="top_ks")
     draw = SampleRequest(
         count=1,
         rho=1.0,
@@ -96,6 +96,10 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
         bank_revision=request.bank_revision,
     )
     choice, rows = shelf.choose(held, draw)
+    if choice.accuracy is not None:
+        columns = choice.accuracy.largest_k
+        choice.accuracy.check(max(request.top_ks, default=1), "top_ks")
+    ks = request.top_ks or _selection(columns)
     base = draw.base_law(held.prior)
     rhos = request.rhos or (*(-rho for rho in reversed(RHO_GRID)), 0.0, *RHO_GRID)
     cells = describe(rows, base, choice.spec.base_law, rhos, ks)

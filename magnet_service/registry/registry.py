@@ -11,13 +11,16 @@ from jaxtyping import Float
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
-from magnet_service.geometry import Engine, Volumes, stamp, volumes
+from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volumes
+from magnet_service.geometry.memory import default_max_memory
+from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf, Build, BuildRequest
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
+from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
-from magnet_service.sampling import SampleRequest, resolve
+from magnet_service.sampling import DirectDraw, SampleRequest, resolve
 
 __all__ = ["Registry"]
 
@@ -35,6 +38,8 @@ class Registry:
         tile_rows: rows of a tile.
         max_count: largest number of rows of one request.
         max_bank_rows: largest bank.
+        max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
+            device now.
 
     Raises:
         InvalidInput: a device that is not there; `field` is `device`.
@@ -50,16 +55,25 @@ class Registry:
         tile_rows: int = 16,
         max_count: int = 10_000,
         max_bank_rows: int = 10_000_000,
+        max_memory: int | None = None,
     ) -> None:
         self.generators = GeneratorShelf(repositories)
-        self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads)
+        self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
+        self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads, device=self._device)
         self.max_count = max_count
         self._max_bank_rows = max_bank_rows
-        self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
+        self.max_memory = default_max_memory(self._device) if max_memory is None else max_memory
+        self._errors = KnownErrors()
 
     def engine(self, precision: Precision = Precision.FLOAT32) -> Engine:
         """How this server computes."""
-        return Engine(device=self._device, precision=precision, tile_rows=self._tile_rows, threads=self._threads)
+        return Engine(
+            device=self._device,
+            precision=precision,
+            tile_rows=self._tile_rows,
+            threads=self._threads,
+            max_memory=self.max_memory,
+        )
 
     def stamp(self) -> dict[str, str]:
         """What equal bytes are promised for on this server."""
@@ -92,7 +106,9 @@ class Registry:
         _check_top_k(request.top_k, held)
         choice, rows = self.banks.choose(held, request) if request.needs_bank else (None, None)
         draw = resolve(request, held.prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
-        return Plan(held, draw, self.engine(request.precision))
+        if isinstance(draw, DirectDraw):
+            draw = self._errors.settled(held, self.engine(request.precision), draw)
+        return Plan(held, draw, self.engine(draw.resolved.precision_used))
 
     def generate(
         self,
@@ -121,6 +137,7 @@ class Registry:
 
         Raises:
             InvalidInput: too many latents, or top_k above the Jacobian's columns.
+            Refused: log-volumes in a BFLOAT16 that is too inexact at this k; reason INEXACT.
             Cancelled: `should_stop` answered true.
 
         Accuracy: rounding of the precision; log-volumes as `volumes`.
@@ -128,6 +145,8 @@ class Registry:
         self._check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
         engine = self.engine(precision)
+        if wanted.log_volumes:
+            self._errors.checked(held, engine, manifold, top_k, should_stop)
         return Page(
             values=outputs(engine, held, latents, should_stop) if wanted.values else None,
             log_volumes=measured(held, engine, latents, top_k, manifold, should_stop) if wanted.log_volumes else None,
@@ -142,7 +161,7 @@ class Registry:
         precision: Precision,
         top_k: int,
         should_stop: StopSignal | None = None,
-    ) -> tuple[Volumes, int]:
+    ) -> tuple[Volumes, int, MeasuredError | None]:
         """Measures given latents.
 
         Arguments:
@@ -154,29 +173,36 @@ class Registry:
             should_stop: asked before every tile.
 
         Returns:
-            The volumes and the k that was meant.
+            The volumes, the k that was meant, and in BFLOAT16 the error measured for this generator.
 
         Raises:
             InvalidInput: too many latents, or top_k above the Jacobian's columns.
+            Refused: a BFLOAT16 that is too inexact at this k; reason INEXACT.
             Cancelled: `should_stop` answered true.
 
         Accuracy: as `geometry.volumes`.
         """
         self._check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
+        engine = self.engine(precision)
+        error = self._errors.checked(held, engine, manifold, top_k, should_stop)
         found = volumes(
             held.generator,
             torch.tensor(latents),
             manifold=manifold,
-            engine=self.engine(precision),
+            engine=engine,
             tangent_space=held.prior.tangent_space,
             should_stop=should_stop,
         )
-        return found, top_k or held.prior.columns
+        return found, top_k or held.prior.columns, error
 
     def rank(self, held: HeldGenerator, latents: int, should_stop: StopSignal | None = None) -> RankStatistics | None:
         """Measures rank and spread over latents of the prior; None for no latents. Raises as `rank_statistics`."""
         return rank_statistics(held, self.engine(), latents, should_stop) if latents else None
+
+    def auto_top_k(self, held: HeldGenerator) -> tuple[AutoTopK, ...]:
+        """Looks up AUTO's k at rho 1 over each base that has a bank; as `auto_top_ks`."""
+        return auto_top_ks(self.banks, held)
 
     def plan_build(self, reference: str, request: BuildRequest) -> Build:
         """Prepares to build a bank.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 
 from magnet_service.geometry import Engine, prefix_sums, volumes
 from magnet_service.registry.generators import HeldGenerator
@@ -14,6 +15,7 @@ from magnet_service.registry.generators import HeldGenerator
 __all__ = ["RankStatistics", "rank_statistics"]
 
 _SEED = 0
+_LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ class RankStatistics:
         rank_min, rank_median, rank_max: of the ranks found.
         log_volume_sd: standard deviation of log v_k for k = 1.. in nats, of latents with rank >= k; NaN below two.
         log_singular_value_mean: mean of log sigma_i for i = 1.. in nats, of latents with rank >= i; NaN for none.
+        rank_counts: latents of each rank seen, lowest rank first.
+        quantile_levels: levels of the quantiles below.
+        log_sigma_first: quantiles of log sigma_1 in nats.
+        log_sigma_last: quantiles of log sigma_m in nats, m the Jacobian's columns; -inf where rank < m.
+        log_condition: quantiles of log(sigma_1 / sigma_m) in nats; inf where rank < m.
     """
 
     latents: int
@@ -33,6 +40,11 @@ class RankStatistics:
     rank_max: int
     log_volume_sd: tuple[float, ...]
     log_singular_value_mean: tuple[float, ...]
+    rank_counts: Mapping[int, int]
+    quantile_levels: tuple[float, ...]
+    log_sigma_first: tuple[float, ...]
+    log_sigma_last: tuple[float, ...]
+    log_condition: tuple[float, ...]
 
 
 def rank_statistics(
@@ -52,7 +64,7 @@ def rank_statistics(
     Raises:
         Cancelled: `should_stop` answered true.
 
-    Accuracy: estimates from `count` latents; each volume as exact as `volumes`.
+    Accuracy: quantiles are values that occurred; estimates from `count` latents; each volume as exact as `volumes`.
     """
     latents = torch.tensor(held.prior.rows(_SEED, 0, count))
     found = volumes(
@@ -60,6 +72,7 @@ def rank_statistics(
     )
     rank = found.rank.numpy()
     logs, sums = found.log_singular_values.numpy(), prefix_sums(found).numpy()
+    full = logs[:, -1] > -np.inf
     usable = [rank > column for column in range(logs.shape[1])]
     return RankStatistics(
         latents=count,
@@ -73,4 +86,14 @@ def rank_statistics(
         log_singular_value_mean=tuple(
             float(np.mean(logs[rows, column])) if rows.any() else float("nan") for column, rows in enumerate(usable)
         ),
+        rank_counts={int(value): int(times) for value, times in zip(*np.unique(rank, return_counts=True), strict=True)},
+        quantile_levels=_LEVELS,
+        log_sigma_first=_quantiles(logs[:, 0]),
+        log_sigma_last=_quantiles(logs[:, -1]),
+        log_condition=_quantiles(np.subtract(logs[:, 0], logs[:, -1], out=np.full(count, np.inf), where=full)),
     )
+
+
+def _quantiles(values: Float64[np.ndarray, " latents"]) -> tuple[float, ...]:
+    # Values that occurred, never between two: an infinity has no middle.
+    return tuple(float(value) for value in np.quantile(values, _LEVELS, method="inverted_cdf"))

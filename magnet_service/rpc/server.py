@@ -76,6 +76,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         tile_rows=settings.tile_rows,
         max_count=settings.max_count,
         max_bank_rows=settings.max_bank_rows,
+        max_memory=settings.max_memory,
     )
     worker = Worker(settings.queue_limit)
     operations = OperationBoard(worker, registry, log)
@@ -201,7 +202,8 @@ def _bind(server: grpc.aio.Server, settings: Settings) -> str:
 
 
 def _announce(log: structlog.typing.FilteringBoundLogger, settings: Settings, address: str, registry: Registry) -> None:
-    log.info("serving", address=address, store=str(settings.store), **registry.stamp())
+    memory = f"{registry.max_memory / 2**20:,.0f} MiB"
+    log.info("serving", address=address, store=str(settings.store), max_memory=memory, **registry.stamp())
     if not _is_loopback(settings.host):
         log.warning("open to the network: calls are neither encrypted nor authenticated", host=settings.host)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latents, shortfall
 from magnet_service.sampling.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.build import Progress, build, compute_rows, engine_for
 from magnet_service.sampling.choice import BankChoice, choose_bank
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_COUNT",
     "RHO_GRID",
     "SHARD_ROWS",
+    "Accuracy",
     "Ball",
     "Bank",
     "BankChoice",
@@ -55,6 +57,7 @@ __all__ = [
     "TruncatedNormal",
     "Weights",
     "build",
+    "check_top_k",
     "choose_bank",
     "choose_rho",
     "choose_top_k",
@@ -71,7 +74,9 @@ __all__ = [
     "pareto_khat",
     "parse_law",
     "preset_base",
+    "probe_latents",
     "resolve",
+    "shortfall",
     "truncated",
     "uniform_domain",
     "uniforms",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from collections.abc import Generator as Steps
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from magnet_service.errors import InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Generator
 from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
+from magnet_service.sampling.accuracy import Accuracy, probing
 from magnet_service.sampling.bank import Bank
 from magnet_service.sampling.files import Writer, locked, out_of_space, remove_temporary, write_atomically
 from magnet_service.sampling.law import Law
@@ -58,7 +60,9 @@ def build(
     """Grows a bank to a number of rows, yielding after every few tiles so that others can have the device between them.
 
     Row i of the law goes to place i of the bank and is computed at place i mod tile_rows of its tile, so that a bank
-    grown in steps, continued after a kill, or built at once holds the same bytes.
+    grown in steps, continued after a kill, or built at once holds the same bytes. Before the first shard the error of
+    the recipe's precision is measured, and the manifest keeps it; where BFLOAT16 is too inexact, FLOAT32 computes the
+    rows (`accuracy.probing`). The recipe and the id stay those of the precision asked for.
 
     Arguments:
         bank: the bank; open it again to read what was added.
@@ -161,7 +165,13 @@ def _grow(
         manifest = read_manifest(bank.folder)
         _check_stamp(manifest, engine)
         _clean(bank.folder, manifest)
-        yield Progress(manifest.rows, max(to_rows, manifest.rows))
+        state = Progress(manifest.rows, max(to_rows, manifest.rows))
+        yield state
+        if manifest.accuracy is None:
+            law, manifold = manifest.spec.base_law, manifest.spec.manifold
+            steps = probing(generator, engine, law, manifold, step_rows=chunk, should_stop=should_stop)
+            manifest = replace(manifest, accuracy=(yield from _told(steps, state)))
+        engine = replace(engine, precision=manifest.precision_used)
         while manifest.rows < to_rows:
             shard = manifest.rows // manifest.shard_rows
             first, row = shard * manifest.shard_rows, manifest.rows
@@ -178,6 +188,17 @@ def _grow(
                     yield Progress(row, to_rows)
             manifest = _store(bank.folder, manifest, shard, concatenate(parts), write)
             yield Progress(manifest.rows, to_rows)
+
+
+def _told(steps: Steps[None, None, Accuracy], state: Progress) -> Steps[Progress, None, Accuracy]:
+    """Runs the steps of a measurement, telling at each that no row was added yet."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            accuracy: Accuracy = end.value
+            return accuracy
+        yield state
 
 
 def _store(folder: Path, manifest: Manifest, shard: int, rows: Rows, write: Writer) -> Manifest:

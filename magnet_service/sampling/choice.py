@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from magnet_service.errors import Refused, UnknownResource
+from magnet_service.sampling.accuracy import Accuracy
 from magnet_service.sampling.domain import covers
 from magnet_service.sampling.law import Law
 from magnet_service.sampling.request import SampleRequest
 from magnet_service.sampling.spec import BankSpec
 
-__all__ = ["BankChoice", "choose_bank"]
+__all__ = ["BankChoice", "choose_bank", "preference"]
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,12 @@ class BankChoice:
     Attributes:
         spec: the bank's recipe.
         reason: one sentence for the answer.
+        accuracy: how exact its rows are; None where nobody measured it.
     """
 
     spec: BankSpec
     reason: str
+    accuracy: Accuracy | None = None
 
 
 def choose_bank(
@@ -35,6 +38,7 @@ def choose_bank(
     generator_digest: str,
     tile_rows: int = 16,
     threads: int = 1,
+    device: str = "cpu",
 ) -> BankChoice:
     """The bank named, else the one whose law is the base, else the prior's, corrected.
 
@@ -43,7 +47,7 @@ def choose_bank(
         request: a request that reads volumes.
         prior: the generator's own law, untruncated.
         generator_digest: digest of the generator asked for.
-        tile_rows, threads: of the engine at hand.
+        tile_rows, threads, device: of the engine at hand; of the device its kind, as `BankSpec.device`.
 
     Returns:
         The choice; among several that serve as well one computed as the engine at hand computes, then the one of the
@@ -67,7 +71,7 @@ def choose_bank(
         return BankChoice(named, f"named in the request; {_relation(named, base)}")
 
     def rank(spec: BankSpec) -> tuple[bool, int, str]:
-        return (spec.tile_rows, spec.threads) != (tile_rows, threads), spec.seed, spec.id
+        return preference(spec, tile_rows=tile_rows, threads=threads, device=device)
 
     fitting = [spec for spec in specs if not _misfit(spec, request, generator_digest)]
     for law in (base, prior):
@@ -80,6 +84,11 @@ def choose_bank(
         reason="NO_BANK",
         metadata={"law": base.to_text(), "manifold": str(request.manifold), "precision": str(request.precision)},
     )
+
+
+def preference(spec: BankSpec, *, tile_rows: int, threads: int, device: str) -> tuple[bool, int, str]:
+    """What banks that serve as well are sorted by: computed as the engine at hand computes, then seed, then id."""
+    return (spec.tile_rows, spec.threads, spec.device) != (tile_rows, threads, device), spec.seed, spec.id
 
 
 def _misfit(spec: BankSpec, request: SampleRequest, generator_digest: str) -> str | None:

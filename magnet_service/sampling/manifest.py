@@ -9,6 +9,7 @@ from typing import Any
 
 from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Manifold, Precision
+from magnet_service.sampling.accuracy import Accuracy
 from magnet_service.sampling.files import Writer, write_atomically
 from magnet_service.sampling.spec import BankSpec
 
@@ -46,12 +47,15 @@ class Manifest:
         stamp: engine version, torch build, instruction set, device and threads that computed it.
         shard_rows: rows of a full shard, a multiple of the tile rows.
         shards: in order, without gaps.
+        accuracy: the arithmetic that the rows are computed in and its error, from the first shard on; None for a bank
+            that was built before errors were measured.
     """
 
     spec: BankSpec
     stamp: dict[str, str]
     shard_rows: int
     shards: tuple[ShardEntry, ...]
+    accuracy: Accuracy | None = None
 
     def __post_init__(self) -> None:
         """Refuses shards that are not whole tiles."""
@@ -60,6 +64,11 @@ class Manifest:
                 f"shard_rows is {self.shard_rows}: write a multiple of tile_rows, {self.spec.tile_rows}",
                 field="shard_rows",
             )
+
+    @property
+    def precision_used(self) -> Precision:
+        """The arithmetic of the rows: the recipe's, or the one that took its place."""
+        return self.spec.precision if self.accuracy is None else self.accuracy.used
 
     @property
     def rows(self) -> int:
@@ -91,6 +100,7 @@ def write_manifest(folder: Path, manifest: Manifest, write: Writer = write_atomi
         "stamp": manifest.stamp,
         "shard_rows": manifest.shard_rows,
         "shards": [asdict(shard) for shard in manifest.shards],
+        "accuracy": None if manifest.accuracy is None else manifest.accuracy.content(),
     }
     write(folder / MANIFEST, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
@@ -148,6 +158,7 @@ def _parse(content: dict[str, Any]) -> Manifest:
         stamp={str(key): str(value) for key, value in content["stamp"].items()},
         shard_rows=int(content["shard_rows"]),
         shards=tuple(ShardEntry(**shard) for shard in content["shards"]),
+        accuracy=None if content.get("accuracy") is None else Accuracy.of_content(content["accuracy"]),
     )
 
 

@@ -73,13 +73,15 @@ class Weights:
         rows: the rows.
         base: law q wanted.
         bank_law: law that the rows were drawn from.
+        largest_k: the largest k at which the rows' volumes are exact enough to be used; all columns where None.
     """
 
-    def __init__(self, rows: Rows, base: Law, bank_law: Law) -> None:
+    def __init__(self, rows: Rows, base: Law, bank_law: Law, largest_k: int | None = None) -> None:
         correction = np.zeros(len(rows))
         if base != bank_law:
             correction = base.log_density(rows.latents) - bank_law.log_density(rows.latents)
         self.rows = rows
+        self.largest_k = rows.columns if largest_k is None else min(largest_k, rows.columns)
         self.correction: Float64[np.ndarray, " rows"] = np.where(rows.status == OK, correction, -np.inf)
         top = self.correction.max(initial=-np.inf)
         self._shares = np.exp(self.correction - top) if top > -np.inf else np.zeros(len(rows))
@@ -104,11 +106,13 @@ class Weights:
     def choose_top_k(self, rho: float, min_ess: float = 0.0) -> TopK:
         """As the function `choose_top_k`."""
         need = max(SUPPORT_ESS, min_ess)
-        for k in range(self.rows.columns, 0, -1):
+        for k in range(self.largest_k, 0, -1):
             share = self.low_rank_share(k)
             if share <= LOW_RANK_LIMIT and (ess := effective_sample_size(self.log_weights(rho, k))) >= need:
                 at = f"at rho {rho:g} ESS {ess:.0f} >= {need:.0f}, rank >= {k} on {1.0 - share:.1%} of the rows"
-                return TopK(k, True, f"the largest k that the bank supports: {at}")
+                kept = k == self.largest_k < self.rows.columns
+                exact = f"; above k = {k} the bank's log-volumes are not exact enough" if kept else ""
+                return TopK(k, True, f"the largest k that the bank supports: {at}{exact}")
         return TopK(1, False, f"no k has rank on 99 % of the rows and ESS >= {need:.0f} at rho {rho:g}: 1 is the least")
 
 

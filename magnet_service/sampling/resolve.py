@@ -47,7 +47,7 @@ def resolve(
         InvalidInput: top_k above the Jacobian's columns; field `top_k`. A truncation or domain unfit for the prior.
         Refused: no bank (NO_BANK) or an empty one (EMPTY_BANK); more than 1 % of the base's rows of rank below k at
             rho < 0 (LOW_RANK); no row with weight (NO_WEIGHT); without replacement, offset + count above half the ESS
-            (TOO_FEW_ROWS).
+            (TOO_FEW_ROWS); a top_k beyond which the bank's arithmetic is too inexact (INEXACT).
 
     Accuracy:
         Weights as `polarity.log_weights`; choices are exact comparisons of the figures reported.
@@ -84,7 +84,10 @@ def _direct(request: SampleRequest, law: Law, generator_digest: str) -> Draw:
 
 
 def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: BankChoice, rows: Rows) -> Draw:
-    weights = Weights(rows, law, choice.spec.base_law)
+    accuracy = choice.accuracy
+    if accuracy is not None and request.top_k:
+        accuracy.check(request.top_k)
+    weights = Weights(rows, law, choice.spec.base_law, None if accuracy is None else accuracy.largest_k)
     rho, top_k = _settle(request, weights)
     share = weights.low_rank_share(top_k.k)
     if rho.rho < 0.0 and share > LOW_RANK_LIMIT:
@@ -163,6 +166,7 @@ def _echo(
     uniformity: str = "",
 ) -> Resolved:
     ball_radius, box = request.ball_radius, request.box
+    accuracy = None if choice is None else choice.accuracy
     # A default domain is written out, so that a later default cannot change what the answer's own request means;
     # beside a truncation it follows from that and cannot be stated.
     if request.chosen_base is Base.UNIFORM and request.truncation_psi is None and request.truncation_norm is None:
@@ -195,4 +199,7 @@ def _echo(
         bank_reason=bank_reason,
         replacement=request.replacement,
         uniformity=uniformity,
+        precision_used=request.precision if accuracy is None else accuracy.used,
+        precision_reason="" if accuracy is None else accuracy.reason,
+        volume_error=None if accuracy is None else accuracy.error.at(top_k.k),
     )

@@ -38,6 +38,9 @@ class Resolved:
         ball_radius, box: the domain stated for base UNIFORM, or the default one written out.
         truncation_psi, truncation_norm: as asked.
         manifold, precision, condition: as asked.
+        precision_used: arithmetic of the log-volumes, where they are read or answered.
+        precision_reason: why that is another than the one asked for; empty where it is not.
+        volume_error: error of log v_k in that arithmetic at the k used, nats; None where none was measured.
         bank_id, bank_revision: bank and its first rows used; None for DIRECT.
         bank_law: canonical text of the law of the bank's rows; empty for DIRECT.
         bank_reason: why this bank, one sentence.
@@ -71,6 +74,9 @@ class Resolved:
     bank_reason: str
     replacement: bool
     uniformity: str
+    precision_used: Precision
+    precision_reason: str = ""
+    volume_error: float | None = None
 
     @property
     def det_rho(self) -> float:

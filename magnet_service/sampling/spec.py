@@ -24,7 +24,9 @@ class BankSpec:
         law: canonical text of the law that latents are drawn from.
         condition: condition of a conditional generator; empty.
         manifold: where volumes are measured.
-        precision: arithmetic of forwards and tangents.
+        precision: arithmetic asked for. Where BFLOAT16 is too inexact for a generator, FLOAT32 computes the rows, and
+            the bank's manifest says so: which of the two is a function of this recipe and the engine, so that the id,
+            which requests look for, does not have to wait for the measurement.
         tile_rows: rows of a tile.
         threads: threads of one operation.
         seed: seed of the latents.

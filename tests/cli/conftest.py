@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from magnet_service.cli import app
+from magnet_service.cli.terminal import STDOUT
 from tests.client.toy import repository_with_toy, served
 
 
@@ -43,6 +44,12 @@ class Magnet:
         assert result.stderr.startswith("error ")
         assert result.stderr.count("\n") == 1
         return str(result.stderr)
+
+
+@pytest.fixture
+def eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 80 columns; rich reads COLUMNS only when it is imported."""
+    monkeypatch.setattr(STDOUT, "width", 80)
 
 
 @pytest.fixture(scope="session")

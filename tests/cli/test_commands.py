@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,73 @@ def test_generators_are_listed_and_shown(magnet: Magnet) -> None:
     assert (shown["units"], shown["verified_against"], shown["rank"]["rank_max"]) == (32, "probe", 4)
     text = magnet.done("generator", "show", "toy", "--rank-latents", 16)
     assert "piecewise_linear" in text
-    assert "4 to 4, median 4 of 4" in text
+    assert "rank  4 of 4 at all 16 latents" in text
+    assert "sigma_4" not in magnet.done("generator", "show", "toy", "--rank-latents", 0)
+
+
+def test_show_tells_autos_k_or_how_to_get_one(magnet: Magnet, bank: dict[str, Any], tmp_path: Path) -> None:
+    prior, uniform = magnet.json("generator", "show", "toy", "--rank-latents", 0)["auto_top_k"][:2]
+    drawn = magnet.json("sample", "toy", "--rho", 1, "--count", 1)["header"]
+    assert (prior["base"], prior["bank_id"]) == ("PRIOR", bank["bank_id"])
+    assert (prior["top_k"], prior["reason"]) == (drawn["top_k"], drawn["top_k_reason"])
+    assert (uniform["base"], "corrected" in uniform["bank_reason"]) == ("UNIFORM", True)
+    text = " ".join(magnet.done("generator", "show", "toy", "--rank-latents", 0).split())
+    assert f"k = {prior['top_k']} of normal(dim=4): {prior['reason']}; bank {bank['bank_id']} of 512 rows" in text
+
+
+def test_show_is_the_same_from_a_server_and_without_one(
+    magnet: Magnet, bank: dict[str, Any], repository: Path, store: Path
+) -> None:
+    asked = ("generator", "show", "toy@1", "--rank-latents", 32)
+    here = ("--local", "--repository", repository, "--store", store)
+    assert magnet.json(*asked, *here) == magnet.json(*asked)
+    assert magnet.done(*asked, *here) == magnet.done(*asked)
+
+
+@pytest.mark.usefixtures("eighty_columns")
+@pytest.mark.parametrize("name", ["fashion", "rings", "toy"])
+def test_a_description_fits_eighty_columns(repository: Path, tmp_path: Path, name: str) -> None:
+    narrow = Magnet(MAGNET_ADDRESS=None, MAGNET_THREADS="1")
+    text = narrow.done(
+        "generator", "show", name, "--rank-latents", 16, "--local", "--repository", repository, "--store", tmp_path
+    )
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    said = " ".join(text.split())
+    for word in ("parameters", "affine piecewise, up to", "quantile", "sd of log v_k, nats", "largest one"):
+        assert word in said
+    assert f"no bank yet: magnet bank build {name}@1" in said
+    for operation in ("linear", "relu"):
+        assert f" {operation} " in text
+
+
+@pytest.mark.usefixtures("eighty_columns")
+def test_lists_fit_eighty_columns(magnet: Magnet, bank: dict[str, Any]) -> None:
+    for asked in (("bank", "list"), ("generator", "list"), ("bank", "polarity", "toy")):
+        text = magnet.done(*asked)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+    assert bank["bank_id"] in magnet.done("bank", "list")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--ball-radius", 2 / 3, "--base", "uniform"),
+        ("--box=-0.3333333333333333,1e-07", "--base", "uniform"),
+        ("--truncation-psi", 1 / 3, "--base", "uniform"),
+        ("--truncation-norm", 10 / 3),
+    ],
+)
+def test_the_command_that_an_error_names_can_be_pasted(
+    repository: Path, tmp_path: Path, asked: tuple[object, ...]
+) -> None:
+    magnet = Magnet(MAGNET_ADDRESS=None, MAGNET_THREADS="1")
+    here = ("--local", "--repository", repository, "--store", tmp_path)
+    draw = ("sample", "toy", "--rho", 0.1, "--top-k", 1, "--count", 1, *asked, *here)
+    _, _, command = magnet.error(1, *draw).partition(": magnet ")
+    magnet.done(*shlex.split(command), "--rows", 64, *here)
+    magnet.done(*draw)
 
 
 def test_banks_are_built_listed_shown_described_and_deleted(magnet: Magnet, bank: dict[str, Any]) -> None:

@@ -25,11 +25,34 @@ def test_a_file_is_added_and_verified(magnet: Magnet, file: Path, tmp_path: Path
     assert (added["layout"], added["value_range"], added["training_shares"]) == ("HW", [-1, 1], [0.9, 0.1])
     assert (added["verified_against"], added["rank"]["rank_min"], added["units"]) == ("probe", 4, 32)
     assert added["bits_depend_on_position"] in (True, False)
+    assert added["format"] == "pt2"
     assert added["folder"] == str(tmp_path / "own" / "pets" / "1")
     assert magnet.json("generator", "verify", "pets", *here) == added
     text = magnet.done("generator", "verify", "pets@1", *here)
     assert "verified pets@1" in text
     assert "piecewise_linear" in text
+    said = " ".join(text.split())
+    assert "verified against outputs of the original module (probe)" in said
+    assert f"outputs at most {added['forward_error']:.1e} of the largest one, at 80 latents" in said
+    assert "a row's place: " in said
+    assert magnet.json("generator", "show", "pets", "--local", *here) == {
+        name: value for name, value in added.items() if name != "folder"
+    }
+
+
+def test_a_file_without_a_probe_is_verified_against_the_interpreter(magnet: Magnet, file: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.pt2"
+    alone.write_bytes(file.read_bytes())
+    here = ("--repository", tmp_path / "own", "--rank-latents", 0)
+    added = magnet.json("generator", "add", "pets", alone, *here)
+    assert (added["verified_against"], added["rank"]) == ("interpreter", None)
+    assert "(interpreter)" in magnet.done("generator", "verify", "pets", *here)
+
+
+def test_too_many_latents_are_refused_before_anything_is_added(magnet: Magnet, file: Path, tmp_path: Path) -> None:
+    here = ("--repository", tmp_path / "own")
+    assert "0 to 1024" in magnet.error(2, "generator", "add", "pets", file, "--rank-latents", 1025, *here)
+    assert not (tmp_path / "own").exists()
 
 
 def test_a_generator_added_is_drawn_from(magnet: Magnet, file: Path, tmp_path: Path) -> None:

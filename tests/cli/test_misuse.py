@@ -51,7 +51,7 @@ def test_misuse_is_said_in_one_line(magnet: Magnet, arguments: tuple[object, ...
         (("sample", "toy", "--rho", 1, "--manifold", "pre_activation"), "magnet bank build toy"),
         (("sample", "toy", "--rho", 1, "--bank", "0123456789abcdef"), "0123456789abcdef"),
         (("sample", "toy", "--rho", 0, "--address", "127.0.0.1:1"), "magnet serve"),
-        (("sample", "toy", "--rho", 0, "--timeout", "0.0001"), "timeout"),
+        (("sample", "toy", "--rho", 0, "--count", 2000, "--timeout", "1e-9"), "timeout"),
         (("health", "--service", "nobody"), "no service"),
     ],
 )
@@ -76,7 +76,7 @@ def test_unknown_words_are_misuse(magnet: Magnet, arguments: tuple[object, ...])
     [
         ("magnet_service.rpc.server", ("serve",)),
         ("magnet_service.generator", ("generator", "add", "x", "x.pt2")),
-        ("magnet_service.registry.generators", ("generator", "verify", "x")),
+        ("magnet_service.registry", ("generator", "verify", "x")),
         ("magnet_service.rpc.server", ("generator", "list", "--local")),
     ],
 )

@@ -38,6 +38,14 @@ def test_pictures_and_files_that_the_readme_names_exist() -> None:
     for name in re.findall(r"!\[.*?\]\((.*?)\)", text):
         with Image.open(ROOT / name) as picture:
             picture.verify()
-    for name in ("constraints.txt", "protos/magnet/v1", "protos/vendor", "protos/buf", "training"):
+        assert (ROOT / name).stat().st_size < 150_000, name
+    for name in (
+        "constraints.txt",
+        "docs/generators.md",
+        "protos/magnet/v1",
+        "protos/vendor",
+        "protos/buf",
+        "training",
+    ):
         assert name in text
         assert (ROOT / name).exists()

@@ -27,6 +27,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "server stopped" in done.stdout
+    (out / "stdout").write_text(done.stdout, encoding="utf-8")
     return out
 
 
@@ -49,7 +50,15 @@ def test_the_summary_holds_every_draw(written: Path) -> None:
 def test_the_pictures_are_there(written: Path) -> None:
     for name in ("contact_sheet.png", "class_shares.png", "ess.png"):
         with Image.open(written / name) as picture:
-            assert min(picture.size) > 300
+            assert max(picture.size) > 1000
+            assert min(picture.size) > 100
+
+
+def test_the_table_fits_eighty_columns(written: Path) -> None:
+    printed = (written / "stdout").read_text(encoding="utf-8")
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "…" not in printed
+    assert "p(top)" in printed
 
 
 def test_the_server_was_drained(written: Path) -> None:

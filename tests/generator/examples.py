@@ -7,6 +7,7 @@ import torch
 from magnet_service.generator.program import Argument, BatchSize, Constant, Value
 from tests.generator.example import Example, draw, one
 from tests.generator.map_examples import convolutions, pooling, resampling
+from tests.generator.smooth_examples import extrema, functions, statistics, two_values
 
 __all__ = ["EXAMPLES"]
 
@@ -221,6 +222,10 @@ EXAMPLES: tuple[Example, ...] = tuple(
         selection,
         arithmetic,
         smooth,
+        statistics,
+        extrema,
+        functions,
+        two_values,
     )
     for example in family()
 )

@@ -25,6 +25,15 @@ from tests.generator.family_layers import (
     pixel_norm,
     products,
 )
+from tests.generator.smooth_layers import (
+    Attention,
+    Demodulated,
+    Extrema,
+    Functions,
+    HandWrittenAttention,
+    Modulated,
+    Normed,
+)
 
 __all__ = ["FAMILIES", "Family", "by_name", "generator_of"]
 
@@ -61,7 +70,7 @@ class Family:
             with torch.no_grad():
                 parameter.copy_(torch.randn(parameter.shape, generator=source, dtype=torch.float64) * (2 / fan) ** 0.5)
         for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.InstanceNorm2d):
+            if getattr(layer, "running_mean", None) is not None:
                 shape = layer.running_mean.shape
                 layer.running_mean.copy_(0.3 * torch.randn(shape, generator=source, dtype=torch.float64))
                 layer.running_var.copy_(0.5 + torch.rand(shape, generator=source, dtype=torch.float64))
@@ -186,6 +195,13 @@ FAMILIES: tuple[Family, ...] = (
         piecewise_affine=False,
         decomposes=False,  # softplus becomes a choice between two values there
     ),
+    Family("attention", Attention, piecewise_affine=False, decomposes=False),  # it folds the batch into the heads there
+    Family("attention_written_out", HandWrittenAttention, piecewise_affine=False, decomposes=False),  # as above
+    Family("modulated", Modulated, piecewise_affine=False),
+    Family("demodulated", Demodulated, piecewise_affine=False),
+    Family("normed", Normed, piecewise_affine=False, decomposes=False),  # as the instance norm above
+    Family("functions", Functions, piecewise_affine=False),
+    Family("extrema", Extrema),
     Family(
         "silu_then_tanh", lambda: dense(6, 12, 10, unit=nn.SiLU, head=nn.Tanh), smooth_head=True, piecewise_affine=False
     ),

@@ -49,15 +49,76 @@ def bend(writer: Writer, value: Value, smooth: bool) -> Value:
         ("silu.default", {}),
         ("tanh.default", {}),
         ("elu.default", {}),
+        ("gelu.default", {"approximate": "none"}),
+        ("gelu.default", {"approximate": "tanh"}),
+        ("softplus.default", {"beta": 2.0}),
+        ("mish.default", {}),
+        ("selu.default", {}),
+        ("erf.default", {}),
+        ("asinh.default", {}),
     ]
     target, arguments = writer.source.choice(straight + (round_ones if smooth else []))
     return writer.write(target, {"self": value, **arguments})
+
+
+def round_block(writer: Writer, value: Value, shape: tuple[int, int, int]) -> Value:
+    """A random block that is smooth inside and keeps the shape."""
+    channels, height, width = shape
+    block = writer.source.choice(("pixel", "group", "instance", "layer", "modulate", "attend", "power", "largest"))
+    if block == "pixel":
+        squares = writer.write("pow.Tensor_Scalar", {"self": value, "exponent": 2.0})
+        mean = writer.write("mean.dim", {"self": squares, "dim": (1,), "keepdim": True})
+        length = writer.write("sqrt.default", {"self": writer.write("add.Scalar", {"self": mean, "other": 0.05})})
+        return writer.write("div.Tensor", {"self": value, "other": length})
+    if block in ("group", "instance"):
+        arguments: dict[str, Argument] = {"input": value, "weight": writer.weight(channels), "eps": 0.1}
+        more: dict[str, Argument] = (
+            {"num_groups": 2} if block == "group" else {"use_input_stats": True, "momentum": 0.1}
+        )
+        if block == "instance":
+            more = {**more, "bias": None, "running_mean": None, "running_var": None}
+        return writer.write(f"{block}_norm.default", {**arguments, **more, "cudnn_enabled": False})
+    if block == "layer":
+        return writer.write("layer_norm.default", {"input": value, "normalized_shape": (height, width), "eps": 0.1})
+    if block == "modulate":
+        dense = {"input": Value("z"), "weight": writer.weight(channels, LATENT, fan=LATENT)}
+        style = writer.write("linear.default", dense)
+        style = writer.write("view.default", {"self": style, "size": (BatchSize(), channels, 1, 1)})
+        rate = writer.write(
+            "rsqrt.default",
+            {
+                "self": writer.write(
+                    "add.Scalar", {"self": writer.write("square.default", {"self": style}), "other": 0.5}
+                )
+            },
+        )
+        scaled = writer.write("mul.Tensor", {"self": value, "other": style})
+        return writer.write("mul.Tensor", {"self": scaled, "other": rate})
+    if block == "attend":
+        query = writer.write("matmul.default", {"self": value, "other": writer.weight(width, width, fan=width)})
+        both = {"query": query, "key": value, "value": value}
+        if writer.source.random() < 0.5:
+            return writer.write("scaled_dot_product_attention.default", both)
+        turned = writer.write("transpose.int", {"self": value, "dim0": -1, "dim1": -2})
+        scores = writer.write("matmul.default", {"self": query, "other": turned})
+        shares = writer.write("softmax.int", {"self": scores, "dim": -1})
+        return writer.write("matmul.default", {"self": shares, "other": value})
+    if block == "power":
+        above = writer.write("add.Scalar", {"self": writer.write("square.default", {"self": value}), "other": 0.3})
+        target, more = writer.source.choice(
+            (("log.default", {}), ("reciprocal.default", {}), ("pow.Tensor_Scalar", {"exponent": 0.7}))
+        )
+        return writer.write(target, {"self": above, **more})
+    best = writer.write("amax.default", {"self": value, "dim": (2,), "keepdim": True})
+    return writer.write("sub.Tensor", {"self": value, "other": best})
 
 
 def step(writer: Writer, value: Value, shape: tuple[int, int, int], smooth: bool) -> tuple[Value, tuple[int, int, int]]:
     """One random block on a map of channels, height and width."""
     channels, height, width = shape
     source = writer.source
+    if smooth and source.random() < 0.3:
+        return round_block(writer, value, shape), shape
     block = source.choice(
         (
             "conv",

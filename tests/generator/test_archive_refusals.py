@@ -90,7 +90,7 @@ def test_an_expression_is_refused_by_its_text(good: Path, tmp_path: Path, text: 
         values = document["graph_module"]["graph"][table]
         size = {"as_expr": {"expr_str": text, "hint": None}}
         if table == "tensor_values":
-            values["tanh"]["sizes"][0] = size
+            values["latents"]["sizes"][0] = size
         else:
             values[next(iter(values))] = size
 

@@ -14,8 +14,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from magnet_service.generator import Generator, Manifold, Precision
+from magnet_service.geometry.crew import over_tiles
+from magnet_service.geometry.passes import with_gram
+from magnet_service.geometry.sweep import prepare
 from magnet_service.geometry.tiles import tiles
-from magnet_service.geometry.volume import over_tiles, with_gram
 from tests.geometry.oracles import dense, random_latents
 
 READS_BACK = {
@@ -53,7 +55,8 @@ class Watch(TorchDispatchMode):
 
 def loop(generator: Generator, latents: torch.Tensor, tangent_space: bool) -> None:
     with torch.inference_mode():
-        over_tiles(with_gram, generator, tiles(latents, 16), Manifold.OUTPUT, tangent_space, None)
+        sweep = prepare(generator, Manifold.OUTPUT)
+        list(over_tiles(sweep, tiles(latents, 16), with_gram(sweep, tangent_space), 1))
 
 
 @pytest.mark.parametrize("tangent_space", [False, True])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from magnet.v1 import generator_pb2
+from magnet.v1 import generator_pb2, sampling_pb2
 from magnet_service.generator import load_version
 from tests.rpc.calls import Services
 from tests.rpc.networks import LATENT_DIM
@@ -47,6 +47,27 @@ def test_describes_one_generator_in_full(services: Services, repository) -> None
     means = np.array(found.rank.log_singular_value_mean)
     assert len(found.rank.log_volume_sd) == LATENT_DIM
     assert (np.diff(means[np.isfinite(means)]) < 0).all()
+    assert sum(entry.latents for entry in found.rank.rank_counts) == 40
+    assert len(found.rank.log_sigma_first) == len(found.rank.log_condition) == len(found.rank.quantile_levels)
+    assert found.verified_rows == 80
+    assert found.HasField("bits_depend_on_position")
+    assert found.HasField("bits_depend_on_neighbours")
+    assert not found.auto_top_k
+
+
+def test_autos_k_is_that_of_a_draw(services: Services, bank: str) -> None:
+    request = generator_pb2.GetGeneratorRequest(generator="grey", auto_top_k=True)
+    prior = services.generators.GetGenerator(request).auto_top_k[0]
+    draw = sampling_pb2.SampleRequest(generator="grey", count=1, rho=1.0, seed=1)
+    header = services.sampling.Sample(draw).header
+    assert (prior.base, prior.law) == ("PRIOR", "normal(dim=6)")
+    assert (prior.bank_id, prior.bank_revision, prior.bank_reason) == (bank, 3000, header.bank_reason)
+    assert (prior.top_k, prior.reason) == (header.top_k, header.top_k_reason)
+    missing = services.generators.GetGenerator(
+        generator_pb2.GetGeneratorRequest(generator="plain", auto_top_k=True)
+    ).auto_top_k
+    assert {entry.top_k for entry in missing if not entry.bank_id} <= {0}
+    assert all("magnet bank build plain@1" in entry.reason for entry in missing if not entry.bank_id)
 
 
 def test_the_prior_and_layout_of_each_card_are_told(services: Services) -> None:

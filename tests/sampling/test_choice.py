@@ -94,3 +94,10 @@ def test_among_equals_one_computed_as_this_engine_computes() -> None:
     request = SampleRequest(count=1, rho=1.0)
     choice = choose_bank(others, request, PRIOR, generator_digest=DIGEST, tile_rows=8, threads=2)
     assert choice.spec == others[1]
+
+
+def test_among_equals_one_computed_on_this_kind_of_device() -> None:
+    on_gpu = spec_of(PRIOR, seed=5, device="cuda")
+    request = SampleRequest(count=1, rho=1.0)
+    assert choose_bank([OF_PRIOR, on_gpu], request, PRIOR, generator_digest=DIGEST, device="cuda").spec == on_gpu
+    assert choose_bank([OF_PRIOR, on_gpu], request, PRIOR, generator_digest=DIGEST).spec == OF_PRIOR

@@ -15,6 +15,7 @@ from magnet_client.errors import (
     InvalidInput,
     MagnetError,
     MessageTooLarge,
+    OutOfMemory,
     OutOfSpace,
     Overloaded,
     Refused,
@@ -24,25 +25,24 @@ from magnet_client.errors import (
     UnknownResource,
     UnsupportedOperation,
 )
+from magnet_client.generators import AutoTopK, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
 from magnet_client.resolved import Resolved
 from magnet_client.results import (
     BankInfo,
     BankList,
     BankRows,
     Generated,
-    GeneratorInfo,
-    GeneratorSummary,
-    Operation,
+    MeasuredError,
     PolarityCell,
     PolarityGrid,
     Progress,
-    RankStatistics,
     Volumes,
 )
 
 __all__ = [
     "AsyncClient",
     "AsyncDrawStream",
+    "AutoTopK",
     "BankInfo",
     "BankList",
     "BankRows",
@@ -59,8 +59,10 @@ __all__ = [
     "GeneratorSummary",
     "InvalidInput",
     "MagnetError",
+    "MeasuredError",
     "MessageTooLarge",
     "Operation",
+    "OutOfMemory",
     "OutOfSpace",
     "Overloaded",
     "PolarityCell",

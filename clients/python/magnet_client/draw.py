@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from magnet_client.errors import InvalidInput
 from magnet_client.pictures import decode_png, sheet
 from magnet_client.resolved import Resolved
-from magnet_client.words import ManifoldWord
+from magnet_client.words import ManifoldWord, PrecisionWord
 
 __all__ = ["Draw", "DrawHeader", "Result"]
 
@@ -63,7 +63,7 @@ class DrawHeader:
     weighted_rows: int
     """Rows of the bank that carry weight."""
     low_rank_share: float
-    """Share of the bank's rows with rank < k, left out for rho != 0."""
+    """Share of the base law's rows with rank < k, left out for rho != 0."""
     result: Result
     """The verdict."""
     advice: str
@@ -76,6 +76,12 @@ class DrawHeader:
     """Why this k."""
     bank_reason: str
     """Why this bank."""
+    precision_used: PrecisionWord
+    """Arithmetic of the log-volumes: another than `resolved.precision` where that is too inexact."""
+    precision_reason: str
+    """Why it is another; empty if it is not."""
+    volume_error: float | None
+    """Error of log v_k at the k used in that arithmetic, in nats, as measured for the bank; None where none was."""
     stamp: dict[str, str]
     """How the numbers were computed: engine, torch build, instruction set, device kind, threads."""
 

@@ -9,6 +9,7 @@
     │   └── RefusedArchive         a file holds something that is never read
     ├── DamagedData            stored bytes are not what their checksum says
     ├── OutOfSpace             the server's store is full
+    ├── OutOfMemory            a computation needs more memory than the server may take
     ├── Overloaded             the server's queue is full; `retry_after` says when to try again
     ├── MessageTooLarge        the answer or the request does not fit in one message
     ├── Cancelled              the call, or the build, was cancelled
@@ -31,6 +32,7 @@ __all__ = [
     "InvalidInput",
     "MagnetError",
     "MessageTooLarge",
+    "OutOfMemory",
     "OutOfSpace",
     "Overloaded",
     "Refused",
@@ -106,6 +108,10 @@ class DamagedData(MagnetError):
 
 class OutOfSpace(MagnetError):
     """The device under the server's store is full; what was complete before stays readable."""
+
+
+class OutOfMemory(MagnetError):
+    """One tile needs more memory than the server's `max_memory` or its device leaves it."""
 
 
 class Overloaded(MagnetError):

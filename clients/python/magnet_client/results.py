@@ -1,4 +1,4 @@
-"""Answers other than draws: generators, banks, volumes, grids of polarity."""
+"""Answers other than draws and descriptions of generators: banks, volumes, grids of polarity."""
 
 from __future__ import annotations
 
@@ -17,103 +17,25 @@ __all__ = [
     "BankList",
     "BankRows",
     "Generated",
-    "GeneratorInfo",
-    "GeneratorSummary",
-    "Operation",
+    "MeasuredError",
     "PolarityCell",
     "PolarityGrid",
     "Progress",
-    "RankStatistics",
     "Volumes",
 ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GeneratorSummary:
-    """A generator in one line."""
+class MeasuredError:
+    """How far the log-volumes of an arithmetic are from those of float64, measured at latents of the law."""
 
-    name: str
-    version: int
-    """The newest, or the one asked for."""
-    versions: tuple[int, ...]
-    """All, ascending."""
-    latent_dim: int
-    """d."""
-    output_shape: tuple[int, ...]
-    """Shape of one output."""
-    prior: str
-    """The generator's own latent law, as `normal(dim=20)`."""
-    digest: str
-    """SHA-256 of the graph and its weights."""
-    description: str
-    problem: str
-    """Why it cannot be used; then only its name is known. Empty for all that can."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Operation:
-    """One node of a generator's graph."""
-
-    name: str
-    operation: str
-    """Name in the table of operations."""
-    kind: str
-    """affine, piecewise_linear, smooth or structural."""
-    shape: tuple[int, ...]
-    """Shape of its value, without the batch."""
-    units: int
-    """Nonlinearity units that it adds."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RankStatistics:
-    """Rank and spread of the volumes over prior latents."""
-
+    precision: PrecisionWord
+    log_volume: tuple[float, ...]
+    """Largest |error| of log v_k in nats for k = 1, 2, ...; infinite where only one of the two ranks reaches k."""
     latents: int
-    """Latents measured."""
-    rank_min: int
-    rank_median: int
-    rank_max: int
-    log_volume_sd: tuple[float, ...]
-    """Standard deviation of log v_k for k = 1..d in nats, over the latents with rank >= k."""
-    log_singular_value_mean: tuple[float, ...]
-    """Mean log sigma_i for i = 1..d in nats, over the latents with rank >= i."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GeneratorInfo(GeneratorSummary):
-    """A generator in full."""
-
-    layout: str
-    """HW, CHW, HWC or vector."""
-    value_range: tuple[float, float]
-    """Lowest and highest value of an output."""
-    labels: tuple[str, ...]
-    """Names of the classes in the training data, if its card gives them."""
-    training_shares: tuple[float, ...]
-    """Share of each class in the training data; as many as labels, or none."""
-    licence: str
-    source: str
-    operations: tuple[Operation, ...] = dataclasses.field(repr=False)
-    """The graph, in order of execution."""
-    units: int
-    """Nonlinearity units."""
-    parameters: int
-    """Weights."""
-    piecewise_affine: bool
-    """Whether everything before the smooth head is piecewise affine."""
-    piecewise_affine_until: str
-    """Node up to which it is: where the pre_activation manifold lies."""
-    smooth_inside: tuple[str, ...]
-    """Smooth operations that stand before the head."""
-    verified_against: str
-    """`probe` (outputs of the original module) or `interpreter`."""
-    forward_error: float
-    """Largest relative difference of the forward from that reference."""
-    jacobian_error: float
-    """Largest relative difference of Jacobian rows from autograd."""
-    rank: RankStatistics | None
-    """Measured only if `rank_latents` was given."""
+    """How many were measured."""
+    other_pattern: tuple[int, ...]
+    """Numbers of those that lie in another region in float64; they are left out of `log_volume`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,6 +64,8 @@ class Volumes:
     top_k: int
     manifold: ManifoldWord
     precision: PrecisionWord
+    error: MeasuredError | None
+    """In bfloat16 what was measured for this generator; None in the others."""
     generator_digest: str
     stamp: dict[str, str]
     """How the numbers were computed."""
@@ -161,6 +85,15 @@ class BankInfo:
     condition: str
     manifold: ManifoldWord
     precision: PrecisionWord
+    """The arithmetic asked for."""
+    precision_used: PrecisionWord | None
+    """The arithmetic of its rows: another where bfloat16 is too inexact for this generator; None before the first."""
+    precision_reason: str
+    """Why it is another; empty if it is not."""
+    errors: tuple[MeasuredError, ...]
+    """Measured before the first rows: of `precision`, and of `precision_used` where that is another."""
+    largest_k: int
+    """The largest k that draws from it may use: all columns, fewer in bfloat16."""
     tile_rows: int
     threads: int
     seed: int
@@ -245,7 +178,7 @@ class PolarityCell:
     largest_weight: float
     """Largest normalised weight, 0 to 1."""
     low_rank_share: float
-    """Share of rows with rank < k."""
+    """Share of the base law's rows with rank < k, left out for rho != 0."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

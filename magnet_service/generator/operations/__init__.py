@@ -6,6 +6,7 @@ from magnet_service.generator.operations.constant import FOLDABLE, LARGEST, fold
 from magnet_service.generator.operations.operation import (
     Comparison,
     Draft,
+    Folded,
     Kind,
     Node,
     Operation,
@@ -14,16 +15,19 @@ from magnet_service.generator.operations.operation import (
     Spread,
 )
 from magnet_service.generator.operations.reader import CallReader
+from magnet_service.generator.operations.repeated import REPEATABLE, fold_rows
 from magnet_service.generator.operations.table import TABLE, TARGETS, lookup
 
 __all__ = [
     "FOLDABLE",
     "LARGEST",
+    "REPEATABLE",
     "TABLE",
     "TARGETS",
     "CallReader",
     "Comparison",
     "Draft",
+    "Folded",
     "Kind",
     "Node",
     "Operation",
@@ -31,5 +35,6 @@ __all__ = [
     "Reference",
     "Spread",
     "fold",
+    "fold_rows",
     "lookup",
 ]

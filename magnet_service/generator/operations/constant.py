@@ -108,23 +108,27 @@ def fold(call: CallReader) -> Tensor:
 
     Accuracy: rounding of float64.
     """
-    size = carried_out(call, "meta").numel()
+    size = carried_out(call, "meta")[0].numel()
     if size > LARGEST:
         call.refuse(f"a constant of {size} numbers is too large")
-    return carried_out(call, "cpu")
+    return carried_out(call, "cpu")[0]
 
 
-def carried_out(call: CallReader, device: str) -> Tensor:
-    """The result of a call on constants; on the device "meta" its shape alone."""
+def carried_out(call: CallReader, device: str, rows: int | None = None) -> tuple[Tensor, ...]:
+    """The results of a call on constants; on the device "meta" their shapes alone; values spread over `rows` rows."""
 
     def resolve(argument: Argument) -> object:
         if isinstance(argument, Value | Constant):
             tensor = call.bind(argument)
+            if isinstance(tensor, Spread) and rows is not None:
+                tensor = tensor.tensor.repeat(rows, *[1] * len(tensor.shape))
             if not isinstance(tensor, Tensor):
                 call.refuse("a constant is expected")
             return (tensor.double() if tensor.dtype.is_floating_point else tensor).to(device)
         if isinstance(argument, BatchSize):
-            call.refuse("the number of rows stands in the shape of a constant")
+            if rows is None:
+                call.refuse("the number of rows stands in the shape of a constant")
+            return rows
         return [resolve(item) for item in argument] if isinstance(argument, tuple) else argument
 
     arguments = {name: resolve(value) for name, value in call.call.arguments.items() if name not in PLACEMENT}
@@ -141,10 +145,11 @@ def carried_out(call: CallReader, device: str) -> Tensor:
         result = getattr(getattr(torch.ops.aten, name), overload)(**arguments)
     except (RuntimeError, LookupError, ValueError, TypeError, ArithmeticError) as problem:
         call.refuse(f"it cannot be carried out on its constants: {(str(problem).splitlines() or [''])[0]}")
-    first = result[0] if isinstance(result, tuple | list) else result
-    if not isinstance(first, Tensor):
+    results = tuple(result) if isinstance(result, tuple | list) else (result,)
+    tensors = tuple(item for item in results if isinstance(item, Tensor))
+    if len(tensors) != len(results) or not tensors:
         call.refuse("its result is not a tensor")
-    return first
+    return tensors
 
 
 def lower_fill(call: CallReader) -> Lowered:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from magnet_service.generator.operations.modulated import lower_modulated, reads_folded
 from magnet_service.generator.operations.operation import Attribute, Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.operations.tangents import through_linear
@@ -30,6 +31,8 @@ def word_padding(
 
 def lower_convolution(call: CallReader) -> Lowered:
     """Every spelling of a convolution, by its schema names."""
+    if reads_folded(call, "input", "weight"):
+        return lower_modulated(call)
     value, weight, bias = call.value("input"), call.constant("weight"), call.optional_constant("bias")
     dims = weight.dim() - 2
     if dims not in (1, 2, 3) or len(value.shape) != dims + 1:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from magnet_service.generator.operations.bilinear import matrix_product
+from magnet_service.generator.operations.kernels import product
 from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation, Reference, Spread
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.operations.tangents import through_linear
@@ -51,8 +52,10 @@ def lower_mm(call: CallReader) -> Lowered:
 
 
 def product_operands(call: CallReader, left_name: str, right_name: str) -> Lowered:
-    """Draft of a matrix product of which exactly one side depends on the latent."""
+    """Draft of a matrix product of which at least one side depends on the latent."""
     left, right = call.operand(left_name), call.operand(right_name)
+    if isinstance(left, Reference) and isinstance(right, Reference):
+        return matrix_product(call, left, right)
     for value, constant, side in ((left, right, "right"), (right, left, "left")):
         if not isinstance(value, Reference) or isinstance(constant, Reference):
             continue
@@ -67,18 +70,16 @@ def product_operands(call: CallReader, left_name: str, right_name: str) -> Lower
         if matrix.dim() == 0 or matrix.dim() > len(value.shape) or (side == "left" and len(value.shape) < 2):
             call.refuse(f"a constant of shape {tuple(matrix.shape)} does not fit a row of shape {value.shape}")
         return Draft(inputs=(value,), attributes={"side": side}, tensors={"matrix": matrix}, operation="matmul")
-    if isinstance(left, Reference):
-        call.refuse("both factors depend on the latent, and only a constant factor is supported")
     call.refuse("a product of two constants with rows is not supported; fold it before the export")
 
 
 def lower_matmul(call: CallReader) -> Lowered:
-    """aten.matmul(self, other) with one constant side."""
+    """aten.matmul(self, other)."""
     return product_operands(call, "self", "other")
 
 
 def lower_bmm(call: CallReader) -> Lowered:
-    """aten.bmm(self, mat2) and aten.mv(self, vec) with one constant side."""
+    """aten.bmm(self, mat2), and aten.mv(self, vec) with a constant side."""
     return product_operands(call, "self", "vec" if call.given("vec") else "mat2")
 
 
@@ -90,12 +91,12 @@ def lower_dense(call: CallReader) -> Lowered:
 
 def linear_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[str, Tensor]) -> Tensor:
     """Value @ weight^T + bias."""
-    return functional.linear(inputs[0], constants["weight"], constants.get("bias"))
+    return product(inputs[0], constants["weight"], constants.get("bias"))
 
 
 def linear_part(node: Node, value: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
     """Value @ weight^T."""
-    return functional.linear(value, constants["weight"])
+    return product(value, constants["weight"])
 
 
 def matmul_part(node: Node, value: Tensor, constants: Mapping[str, Tensor]) -> Tensor:

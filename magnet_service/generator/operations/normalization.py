@@ -9,17 +9,20 @@ from torch import Tensor
 
 from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
-from magnet_service.generator.operations.tangents import times
+from magnet_service.generator.operations.statistics import standardized_groups
+from magnet_service.generator.operations.tangents import through_slope
 
 __all__ = ["BATCH_NORM", "OPERATIONS"]
 
 TRAINING_FLAG = {"aten.batch_norm.default": "training", "aten.native_batch_norm.default": "training"}
-RUNNING_FLAG = {"aten.instance_norm.default": "use_input_stats"}
 
 
 def lower_batch_norm(call: CallReader) -> Lowered:
-    """Batch norm (and instance norm) by stored statistics."""
-    flag = {**TRAINING_FLAG, **RUNNING_FLAG}.get(call.call.target)
+    """Batch norm (and instance norm) by stored statistics; instance norm by those of the row itself."""
+    if call.call.target == "aten.instance_norm.default" and call.flag("use_input_stats"):
+        value = call.value("input")
+        return standardized_groups(call, value, value.shape[0] if value.shape else 0)
+    flag = TRAINING_FLAG.get(call.call.target)
     if flag is not None and call.flag(flag):
         call.refuse("it uses the statistics of its input; export the generator in evaluation mode")
     value = call.value("input")
@@ -54,17 +57,11 @@ def batch_norm_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[
     return torch.addcmul(constants["shift"], inputs[0], constants["scale"])
 
 
-def batch_norm_tangent(
-    node: Node,
-    inputs: Sequence[Tensor],
-    output: Tensor,
-    tangents: Sequence[Tensor | None],
-    constants: Mapping[str, Tensor],
-    reuse: bool,
-) -> Tensor | None:
-    """Tangents times scale."""
-    (given,) = tangents
-    return None if given is None else times(given, constants["scale"], reuse)
+def batch_norm_slope(
+    node: Node, inputs: Sequence[Tensor], output: Tensor, constants: Mapping[str, Tensor]
+) -> Tensor | float:
+    """Scale."""
+    return constants["scale"]
 
 
 BATCH_NORM = Operation(
@@ -80,7 +77,8 @@ BATCH_NORM = Operation(
     ),
     lower=lower_batch_norm,
     forward=batch_norm_forward,
-    tangent=batch_norm_tangent,
+    tangent=through_slope(batch_norm_slope),
+    slope=batch_norm_slope,
     prepare=prepare_batch_norm,
     elementwise=True,
 )

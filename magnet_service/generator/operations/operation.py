@@ -17,6 +17,7 @@ __all__ = [
     "Comparison",
     "Constants",
     "Draft",
+    "Folded",
     "Kind",
     "Lowered",
     "Node",
@@ -76,6 +77,19 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Folded:
+    """A value whose rows the program has folded into another dimension, for a convolution with a group for every row.
+
+    Attributes:
+        value: with its rows in front, as the graph knows it.
+        channels: True for [1, rows x channels, ...], False for [rows x outputs, ...].
+    """
+
+    value: Reference | Spread
+    channels: bool
+
+
+@dataclass(frozen=True)
 class Overwritten:
     """A name whose memory an in-place call has written over: reading it is refused.
 
@@ -95,15 +109,17 @@ class Draft:
         attributes: numbers, with dimensions counted from the batch (0) and never negative.
         tensors: weights by role, as they stand in the file.
         operation: entry of the table, where it is not the one whose target was met.
+        folded: whether its result has the rows folded into the channels, as `Folded` says.
     """
 
     inputs: tuple[Reference | Spread, ...]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     operation: str | None = None
+    folded: bool = False
 
 
-Lowered = Draft | Reference | Spread | Comparison | tuple[Draft, ...]
+Lowered = Draft | Reference | Spread | Comparison | Folded | tuple[Draft, ...]
 
 
 @dataclass(frozen=True)
@@ -186,6 +202,8 @@ class Operation:
         forward: (node, inputs, constants) -> value.
         tangent: (node, inputs, output, tangents, constants, reuse) -> tangents of the value; `reuse` says that the
             incoming tangents belong to nobody else any more and may be written over.
+        slope: (node, inputs, output, constants) -> the diagonal of the Jacobian, a number or [rows or nothing, *shape],
+            for elementwise operations of one value whose result has the value's shape; None for all others.
         states: (node, inputs) -> integer states [rows, *shape of the value], for piecewise linear kinds; at a
             breakpoint exactly, a unit takes the lower state; among equal entries of a pooling window the first wins.
         prepare: (tensors in float64) -> constants in float64 that forward and tangent read; the tensors themselves
@@ -200,6 +218,7 @@ class Operation:
     lower: Callable[[CallReader], Lowered]
     forward: Callable[[Node, Sequence[Tensor], Constants], Tensor]
     tangent: Callable[[Node, Sequence[Tensor], Tensor, Sequence[Tensor | None], Constants, bool], Tensor | None]
+    slope: Callable[[Node, Sequence[Tensor], Tensor, Constants], Tensor | float] | None = None
     states: Callable[[Node, Sequence[Tensor]], Tensor] | None = None
     prepare: Callable[[Node, Constants], Mapping[str, Tensor]] | None = None
     elementwise: bool = False

@@ -24,7 +24,7 @@ from magnet_service.generator.operations.operation import (
     Spread,
 )
 from magnet_service.generator.operations.reader import CallReader
-from magnet_service.generator.operations.tangents import times
+from magnet_service.generator.operations.tangents import through_slope
 
 __all__ = ["OPERATIONS"]
 
@@ -42,16 +42,10 @@ def piecewise(
 ) -> Operation:
     """Entry of an elementwise piecewise linear function from its value, its slope and its state."""
 
-    def tangent(
-        node: Node,
-        inputs: Sequence[Tensor],
-        output: Tensor,
-        tangents: Sequence[Tensor | None],
-        constants: Mapping[str, Tensor],
-        reuse: bool,
-    ) -> Tensor | None:
-        (given,) = tangents
-        return None if given is None else times(given, slope(node, inputs[0], constants).unsqueeze(1), reuse)
+    def diagonal(
+        node: Node, inputs: Sequence[Tensor], output: Tensor, constants: Mapping[str, Tensor]
+    ) -> Tensor | float:
+        return slope(node, inputs[0], constants)
 
     return Operation(
         name=name,
@@ -59,7 +53,8 @@ def piecewise(
         targets=frozenset(f"aten.{target}" for target in targets),
         lower=lower,
         forward=lambda node, inputs, constants: forward(node, inputs[0], constants),
-        tangent=tangent,
+        tangent=through_slope(diagonal),
+        slope=diagonal,
         states=lambda node, inputs: states(node, inputs[0]),
         elementwise=True,
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from magnet_service.generator.operations.operands import refused, row_of, side, spelled, two_values, widened
-from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation, Reference
+from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation, Reference, Spread
 from magnet_service.generator.operations.reader import CallReader, Operand
-from magnet_service.generator.operations.tangents import times
+from magnet_service.generator.operations.tangents import through_slope
 
 __all__ = ["DIVIDE", "MULTIPLY", "OPERATIONS", "PRODUCT", "QUOTIENT"]
 
@@ -30,6 +31,8 @@ def lower_product(call: CallReader) -> Lowered:
         return scaled(call, left, right, "multiply")
     if isinstance(right, Reference):
         return scaled(call, right, left, "multiply")
+    if isinstance(left, Spread) and isinstance(right, Spread) and len(left.shape) == len(right.shape):
+        return Draft(inputs=(left, right), operation="product")
     call.refuse("a product of two constants with rows is not supported; fold it before the export")
 
 
@@ -42,7 +45,11 @@ def lower_quotient(call: CallReader) -> Lowered:
         return Draft(inputs=two_values(call, left, right), operation="quotient")
     if isinstance(left, Reference):
         return scaled(call, left, right, "divide")
-    call.refuse("a constant divided by a value is not supported; write it as reciprocal and product")
+    if not isinstance(right, Reference):
+        call.refuse("a quotient of two constants with rows is not supported; fold it before the export")
+    row = torch.tensor(left, dtype=torch.float64) if isinstance(left, float) else row_of(call, left, right)
+    above = Spread(row.double().reshape(1, *(1,) * (len(right.shape) - row.dim()), *row.shape))
+    return Draft(inputs=(above, right), operation="quotient")
 
 
 def lower_negate(call: CallReader) -> Lowered:
@@ -60,16 +67,11 @@ def multiply_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[st
     return inputs[0] * factor_of(node, constants)
 
 
-def multiply_tangent(
-    node: Node,
-    inputs: Sequence[Tensor],
-    output: Tensor,
-    tangents: Sequence[Tensor | None],
-    constants: Mapping[str, Tensor],
-    reuse: bool,
-) -> Tensor | None:
-    """Tangents times the constant."""
-    return None if tangents[0] is None else times(tangents[0], factor_of(node, constants), reuse)
+def multiply_slope(
+    node: Node, inputs: Sequence[Tensor], output: Tensor, constants: Mapping[str, Tensor]
+) -> Tensor | float:
+    """The constant."""
+    return factor_of(node, constants)
 
 
 def divide_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[str, Tensor]) -> Tensor:
@@ -77,16 +79,11 @@ def divide_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[str,
     return inputs[0] / factor_of(node, constants)
 
 
-def divide_tangent(
-    node: Node,
-    inputs: Sequence[Tensor],
-    output: Tensor,
-    tangents: Sequence[Tensor | None],
-    constants: Mapping[str, Tensor],
-    reuse: bool,
-) -> Tensor | None:
-    """Tangents over the constant."""
-    return None if tangents[0] is None else tangents[0] / factor_of(node, constants)
+def divide_slope(
+    node: Node, inputs: Sequence[Tensor], output: Tensor, constants: Mapping[str, Tensor]
+) -> Tensor | float:
+    """One over the constant."""
+    return 1.0 / factor_of(node, constants)
 
 
 def product_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[str, Tensor]) -> Tensor:
@@ -140,10 +137,20 @@ MULTIPLY = Operation(
     frozenset({"aten.neg.default"}),
     lower_negate,
     multiply_forward,
-    multiply_tangent,
+    through_slope(multiply_slope),
+    multiply_slope,
     elementwise=True,
 )
-DIVIDE = Operation("divide", Kind.AFFINE, frozenset(), refused, divide_forward, divide_tangent, elementwise=True)
+DIVIDE = Operation(
+    "divide",
+    Kind.AFFINE,
+    frozenset(),
+    refused,
+    divide_forward,
+    through_slope(divide_slope),
+    divide_slope,
+    elementwise=True,
+)
 PRODUCT = Operation(
     "product",
     Kind.SMOOTH,

@@ -9,13 +9,20 @@ from typing import NoReturn
 from torch import Tensor
 
 from magnet_service.errors import UnsupportedOperation
-from magnet_service.generator.operations.operation import Comparison, Node, Overwritten, Reference, Spread
+from magnet_service.generator.operations.operation import (
+    Comparison,
+    Folded,
+    Node,
+    Overwritten,
+    Reference,
+    Spread,
+)
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Value
 
 __all__ = ["Binding", "CallReader", "Operand"]
 
 Operand = Reference | Spread | Tensor
-Binding = Operand | Comparison | Overwritten
+Binding = Operand | Comparison | Folded | Overwritten
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,11 @@ class CallReader:
         """Whether the call writes the argument with something other than None."""
         return self.call.arguments.get(name) is not None
 
+    def bound(self, name: str) -> Binding | None:
+        """What the name in an argument stands for, whatever it is; None where no name is written."""
+        argument = self.call.arguments.get(name)
+        return self.bindings[argument.name] if isinstance(argument, Value | Constant) else None
+
     def bind(self, argument: Argument) -> Operand | Comparison:
         """What a name stands for; refused where the argument is no tensor, or its memory has been written over."""
         if isinstance(argument, Value | Constant):
@@ -51,6 +63,11 @@ class CallReader:
                 self.refuse(
                     f"it reads {argument.name!r}, which {bound.place} has written over through a view of it; write "
                     f"that layer without inplace=True"
+                )
+            if isinstance(bound, Folded):
+                self.refuse(
+                    f"the rows of {argument.name!r} are folded into another dimension, where only a convolution with a "
+                    f"group for every row is supported; write the layer with the rows in front"
                 )
             return bound
         self.refuse(f"a tensor is expected where {argument!r} stands")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 from torch.nn import functional
 
+from magnet_service.generator.operations.modulated import folded_view
 from magnet_service.generator.operations.operation import Draft, Kind, Lowered, Node, Operation, Reference, Spread
 from magnet_service.generator.operations.reader import CallReader
 from magnet_service.generator.operations.tangents import through_linear
@@ -25,7 +26,11 @@ def view_draft(value: Reference | Spread, shape: tuple[int, ...]) -> Lowered:
 
 def lower_view(call: CallReader) -> Lowered:
     """aten.view, reshape and _unsafe_view: the batch stays in front, and at most one size is -1."""
-    value, sizes = call.value("self"), call.sizes("size" if call.given("size") else "shape")
+    sizes = call.sizes("size" if call.given("size") else "shape")
+    folded = folded_view(call, sizes)
+    if folded is not None:
+        return folded
+    value = call.value("self")
     elements = math.prod(value.shape)
     row = tuple(size for size in sizes[1:] if isinstance(size, int))
     first = sizes[0] if sizes else None
@@ -100,8 +105,13 @@ def lower_permute(call: CallReader) -> Lowered:
 
 
 def lower_expand(call: CallReader) -> Lowered:
-    """aten.expand(self, sizes): dimensions of 1 repeated; a constant repeated for every row."""
-    sizes, operand = call.sizes("size"), call.operand("self")
+    """aten.expand(self, sizes) and expand_as: dimensions of 1 repeated; a constant repeated for every row."""
+    operand = call.operand("self")
+    if call.call.target == "aten.expand_as.default":
+        other = call.value("other")
+        sizes: tuple[int | BatchSize, ...] = (BatchSize(), *other.shape)
+    else:
+        sizes = call.sizes("size")
     if any(isinstance(size, BatchSize) for size in sizes[1:]):
         call.refuse(f"sizes {sizes} have the number of rows behind the front")
     row = tuple(size for size in sizes[1:] if isinstance(size, int))
@@ -201,7 +211,7 @@ PERMUTE = structural(
 
 EXPAND = structural(
     "expand",
-    ("expand.default",),
+    ("expand.default", "expand_as.default"),
     lower_expand,
     lambda node, value: value.expand(-1, *node.integers("shape")),
 )

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from magnet_service.generator.operations.operation import Attribute, Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
-from magnet_service.generator.operations.tangents import times
+from magnet_service.generator.operations.tangents import through_slope
 
 __all__ = ["OPERATIONS", "SOFTMAX"]
 
@@ -48,16 +48,10 @@ def pointwise(
             attributes[word[0]] = call.text(*word)
         return Draft(inputs=(call.value("self"),), attributes=attributes)
 
-    def tangent(
-        node: Node,
-        inputs: Sequence[Tensor],
-        output: Tensor,
-        tangents: Sequence[Tensor | None],
-        constants: Mapping[str, Tensor],
-        reuse: bool,
-    ) -> Tensor | None:
-        (given,) = tangents
-        return None if given is None else times(given, slope(node, inputs[0], output).unsqueeze(1), reuse)
+    def diagonal(
+        node: Node, inputs: Sequence[Tensor], output: Tensor, constants: Mapping[str, Tensor]
+    ) -> Tensor | float:
+        return slope(node, inputs[0], output)
 
     return Operation(
         name=name,
@@ -65,7 +59,8 @@ def pointwise(
         targets=frozenset(f"aten.{target}" for target in names),
         lower=lower,
         forward=lambda node, inputs, constants: function(node, inputs[0]),
-        tangent=tangent,
+        tangent=through_slope(diagonal),
+        slope=diagonal,
         elementwise=True,
     )
 

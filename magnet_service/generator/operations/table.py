@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from magnet_service.generator.operations import (
+    bilinear,
     constant,
     convolution,
+    extrema,
+    functions,
     linear,
+    modulated,
     normalization,
     piecewise,
     pooling,
@@ -17,6 +21,7 @@ from magnet_service.generator.operations import (
     selection,
     shaping,
     smooth,
+    statistics,
     sums,
 )
 from magnet_service.generator.operations.operation import Kind, Operation
@@ -26,15 +31,20 @@ __all__ = ["TABLE", "TARGETS", "Kind", "Operation", "lookup"]
 FAMILIES = (
     linear,
     convolution,
+    modulated,
     normalization,
+    statistics,
     piecewise,
     pooling,
+    extrema,
     resampling,
     shaping,
     selection,
     sums,
     products,
+    bilinear,
     smooth,
+    functions,
     constant,
 )
 

@@ -39,6 +39,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         def work(should_stop: StopSignal) -> generator_pb2.GetGeneratorResponse:
             held = registry.generators.get(request.generator)
             rank = registry.rank(held, request.rank_latents, should_stop)
-            return generator_message(held, registry.generators.verification(held), rank)
+            auto = registry.auto_top_k(held) if request.auto_top_k else ()
+            return generator_message(held, registry.generators.verification(held), rank, auto)
 
         return await self._backend.worker.run(work)

@@ -34,9 +34,9 @@ class GeometryServicer(geometry_pb2_grpc.GeometryServiceServicer):
             held = backend.registry.generators.get(request.generator)
             latents = latents_from(request.latents, held.generator.latent_dim, precision)
             backend.check_size(len(latents), 8 * (held.prior.columns + 2), "latents")
-            found, top_k = backend.registry.volumes(
+            found, top_k, error = backend.registry.volumes(
                 held, latents, manifold=manifold, precision=precision, top_k=request.top_k, should_stop=should_stop
             )
-            return volumes_message(held, found, top_k, manifold, precision, backend.registry.stamp())
+            return volumes_message(held, found, top_k, manifold, precision, error, backend.registry.stamp())
 
         return await backend.worker.run(work)

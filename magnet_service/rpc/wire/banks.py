@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from google.longrunning import operations_pb2
 
-from magnet.v1 import bank_pb2
+from magnet.v1 import bank_pb2, types_pb2
 from magnet_service.registry import Description
 from magnet_service.rpc.operations import BuildOperation
-from magnet_service.rpc.wire.draws import manifold_to, precision_to, stamp_entries
+from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
 from magnet_service.rpc.wire.tensors import tensor_from
 from magnet_service.sampling import Bank, Rows
 
@@ -37,7 +37,8 @@ def bank_message(bank: Bank, reference: str) -> bank_pb2.Bank:
 
     Accuracy: exact.
     """
-    spec = bank.spec
+    spec, accuracy = bank.spec, bank.manifest.accuracy
+    used = precision_to(bank.manifest.precision_used) if bank.revision else types_pb2.PRECISION_UNSPECIFIED
     return bank_pb2.Bank(
         bank_id=bank.id,
         generator=reference,
@@ -53,6 +54,10 @@ def bank_message(bank: Bank, reference: str) -> bank_pb2.Bank:
         columns=spec.base_law.columns,
         bytes=bank.bytes,
         stamp=stamp_entries(bank.manifest.stamp),
+        precision_used=used,
+        precision_reason="" if accuracy is None else accuracy.reason,
+        errors=() if accuracy is None else map(error_message, accuracy.errors),
+        largest_k=spec.base_law.columns * bool(bank.revision) if accuracy is None else accuracy.largest_k,
     )
 
 

@@ -12,12 +12,14 @@ from magnet.v1 import sampling_pb2, types_pb2
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.card import GeneratorCard
+from magnet_service.geometry import MeasuredError
 from magnet_service.registry import HeldGenerator, Page, Plan, Wanted
 from magnet_service.rpc.pictures import png_bytes, png_files, to_bytes
 from magnet_service.rpc.wire.tensors import tensor_from
 from magnet_service.sampling import Base, Diagnostics, Method, Resolved, Result
 
 __all__ = [
+    "error_message",
     "manifold_to",
     "precision_to",
     "row_bytes",
@@ -34,7 +36,11 @@ _MANIFOLDS: Mapping[Manifold, types_pb2.Manifold.ValueType] = MappingProxyType(
     }
 )
 _PRECISIONS: Mapping[Precision, types_pb2.Precision.ValueType] = MappingProxyType(
-    {Precision.FLOAT32: types_pb2.PRECISION_FLOAT32, Precision.FLOAT64: types_pb2.PRECISION_FLOAT64}
+    {
+        Precision.BFLOAT16: types_pb2.PRECISION_BFLOAT16,
+        Precision.FLOAT32: types_pb2.PRECISION_FLOAT32,
+        Precision.FLOAT64: types_pb2.PRECISION_FLOAT64,
+    }
 )
 _RESULTS: Mapping[Result, sampling_pb2.Result.ValueType] = MappingProxyType(
     {
@@ -53,6 +59,16 @@ def manifold_to(manifold: Manifold) -> types_pb2.Manifold.ValueType:
 def precision_to(precision: Precision) -> types_pb2.Precision.ValueType:
     """Writes an arithmetic."""
     return _PRECISIONS[precision]
+
+
+def error_message(error: MeasuredError) -> types_pb2.MeasuredError:
+    """Writes the error measured of an arithmetic."""
+    return types_pb2.MeasuredError(
+        precision=precision_to(error.precision),
+        log_volume=[error.at(k + 1) for k in range(len(error.log_volume))],
+        latents=error.latents,
+        other_pattern=error.other_pattern,
+    )
 
 
 def stamp_entries(stamp: Mapping[str, str]) -> list[types_pb2.StampEntry]:
@@ -166,6 +182,9 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
         top_k_reason=resolved.top_k_reason,
         bank_reason=resolved.bank_reason,
         rho_reason=resolved.rho_reason,
+        precision_used=precision_to(resolved.precision_used),
+        precision_reason=resolved.precision_reason,
+        volume_error=resolved.volume_error,
         stamp=stamp_entries(stamp),
     )
 

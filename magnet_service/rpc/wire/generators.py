@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from magnet.v1 import generator_pb2, geometry_pb2
 from magnet_service.generator import Manifold, Precision, Verification
-from magnet_service.geometry import Volumes, log_volume
-from magnet_service.registry import HeldGenerator, Listing, RankStatistics
-from magnet_service.rpc.wire.draws import manifold_to, precision_to, stamp_entries
+from magnet_service.geometry import MeasuredError, Volumes, log_volume
+from magnet_service.registry import AutoTopK, HeldGenerator, Listing, RankStatistics
+from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
 from magnet_service.rpc.wire.tensors import tensor_from
 
 __all__ = ["generator_message", "listing_message", "volumes_message"]
@@ -24,7 +24,10 @@ def listing_message(listing: Listing) -> generator_pb2.GeneratorSummary:
 
 
 def generator_message(
-    held: HeldGenerator, verification: Verification, rank: RankStatistics | None
+    held: HeldGenerator,
+    verification: Verification,
+    rank: RankStatistics | None = None,
+    auto_top_k: Sequence[AutoTopK] = (),
 ) -> generator_pb2.GetGeneratorResponse:
     """Writes one generator in full.
 
@@ -32,6 +35,7 @@ def generator_message(
         held: the generator.
         verification: what loading it compared.
         rank: rank and spread of its volumes, if asked for.
+        auto_top_k: AUTO's k over each base, if asked for.
 
     Returns:
         The message.
@@ -66,6 +70,11 @@ def generator_message(
         forward_error=verification.forward_error,
         jacobian_error=verification.jacobian_error,
         rank=None if rank is None else _rank(rank),
+        auto_top_k=map(_auto_top_k, auto_top_k),
+        verified_rows=verification.rows,
+        bits_depend_on_position=verification.bits_depend_on_position,
+        bits_depend_on_neighbours=verification.bits_depend_on_neighbours,
+        format=held.format,
     )
 
 
@@ -75,6 +84,7 @@ def volumes_message(
     top_k: int,
     manifold: Manifold,
     precision: Precision,
+    error: MeasuredError | None,
     stamp: Mapping[str, str],
 ) -> geometry_pb2.LogVolumeResponse:
     """Writes the volumes of latents that a client sent.
@@ -85,6 +95,7 @@ def volumes_message(
         top_k: the k used, 1 or more.
         manifold: the manifold used.
         precision: the arithmetic used.
+        error: that of this arithmetic, where it was measured.
         stamp: how the numbers were computed.
 
     Returns:
@@ -104,6 +115,7 @@ def volumes_message(
         precision=precision_to(precision),
         generator_digest=held.generator.digest,
         stamp=stamp_entries(stamp),
+        error=None if error is None else error_message(error),
     )
 
 
@@ -128,4 +140,26 @@ def _rank(rank: RankStatistics) -> generator_pb2.RankStatistics:
         rank_max=rank.rank_max,
         log_volume_sd=rank.log_volume_sd,
         log_singular_value_mean=rank.log_singular_value_mean,
+        rank_counts=[generator_pb2.RankCount(rank=value, latents=count) for value, count in rank.rank_counts.items()],
+        quantile_levels=rank.quantile_levels,
+        log_sigma_first=rank.log_sigma_first,
+        log_sigma_last=rank.log_sigma_last,
+        log_condition=rank.log_condition,
+    )
+
+
+def _auto_top_k(entry: AutoTopK) -> generator_pb2.AutoTopK:
+    choice = entry.top_k
+    return generator_pb2.AutoTopK(
+        base=str(entry.base),
+        law=entry.law,
+        manifold=manifold_to(entry.manifold),
+        precision=precision_to(entry.precision),
+        condition=entry.condition,
+        bank_id=entry.bank_id,
+        bank_revision=entry.bank_revision,
+        bank_reason=entry.bank_reason,
+        top_k=0 if choice is None else choice.k,
+        supported=choice is not None and choice.supported,
+        reason=entry.problem if choice is None else choice.reason,
     )

@@ -25,6 +25,7 @@ _PRECISIONS: Mapping[types_pb2.Precision.ValueType, Precision] = MappingProxyTyp
         types_pb2.PRECISION_UNSPECIFIED: Precision.FLOAT32,
         types_pb2.PRECISION_FLOAT32: Precision.FLOAT32,
         types_pb2.PRECISION_FLOAT64: Precision.FLOAT64,
+        types_pb2.PRECISION_BFLOAT16: Precision.BFLOAT16,
     }
 )
 _PRESETS: Mapping[sampling_pb2.Preset.ValueType, Preset] = MappingProxyType(

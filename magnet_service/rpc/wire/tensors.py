@@ -82,7 +82,7 @@ def latents_from(tensor: types_pb2.Tensor, width: int, precision: Precision) -> 
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         raise InvalidInput(f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field="latents")
-    if precision is Precision.FLOAT32 and dtype.itemsize > 4:
+    if precision is not Precision.FLOAT64 and dtype.itemsize > 4:
         with np.errstate(over="ignore"):
             finite = np.isfinite(array.astype(np.float32)).all(axis=1)
         if not finite.all():

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from magnet.v1 import types_pb2 as magnet_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19magnet/v1/generator.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\"\x17\n\x15ListGeneratorsRequest\"I\n\x16ListGeneratorsResponse\x12/\n\ngenerators\x18\x01 \x03(\x0b\x32\x1b.magnet.v1.GeneratorSummary\"\xb2\x01\n\x10GeneratorSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x10\n\x08versions\x18\x03 \x03(\x05\x12\x12\n\nlatent_dim\x18\x04 \x01(\x05\x12\x14\n\x0coutput_shape\x18\x05 \x03(\x03\x12\r\n\x05prior\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x0f\n\x07problem\x18\t \x01(\t\"U\n\x13GetGeneratorRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12 \n\x0crank_latents\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x08(\x00\"\xd7\x03\n\x14GetGeneratorResponse\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.magnet.v1.GeneratorSummary\x12\x0e\n\x06layout\x18\x02 \x01(\t\x12\x12\n\noutput_low\x18\x03 \x01(\x01\x12\x13\n\x0boutput_high\x18\x04 \x01(\x01\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x17\n\x0ftraining_shares\x18\x06 \x03(\x01\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12(\n\noperations\x18\t \x03(\x0b\x32\x14.magnet.v1.Operation\x12\r\n\x05units\x18\n \x01(\x03\x12\x12\n\nparameters\x18\x0b \x01(\x03\x12\x18\n\x10piecewise_affine\x18\x0c \x01(\x08\x12\x1e\n\x16piecewise_affine_until\x18\r \x01(\t\x12\x15\n\rsmooth_inside\x18\x0e \x03(\t\x12\x18\n\x10verified_against\x18\x0f \x01(\t\x12\x15\n\rforward_error\x18\x10 \x01(\x01\x12\x16\n\x0ejacobian_error\x18\x11 \x01(\x01\x12\'\n\x04rank\x18\x12 \x01(\x0b\x32\x19.magnet.v1.RankStatistics\"X\n\tOperation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\x12\r\n\x05units\x18\x05 \x01(\x03\"\x92\x01\n\x0eRankStatistics\x12\x0f\n\x07latents\x18\x01 \x01(\x05\x12\x10\n\x08rank_min\x18\x02 \x01(\x05\x12\x13\n\x0brank_median\x18\x03 \x01(\x05\x12\x10\n\x08rank_max\x18\x04 \x01(\x05\x12\x15\n\rlog_volume_sd\x18\x05 \x03(\x01\x12\x1f\n\x17log_singular_value_mean\x18\x06 \x03(\x01\x32\xba\x01\n\x10GeneratorService\x12U\n\x0eListGenerators\x12 .magnet.v1.ListGeneratorsRequest\x1a!.magnet.v1.ListGeneratorsResponse\x12O\n\x0cGetGenerator\x12\x1e.magnet.v1.GetGeneratorRequest\x1a\x1f.magnet.v1.GetGeneratorResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19magnet/v1/generator.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x15magnet/v1/types.proto\"\x17\n\x15ListGeneratorsRequest\"I\n\x16ListGeneratorsResponse\x12/\n\ngenerators\x18\x01 \x03(\x0b\x32\x1b.magnet.v1.GeneratorSummary\"\xb2\x01\n\x10GeneratorSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x10\n\x08versions\x18\x03 \x03(\x05\x12\x12\n\nlatent_dim\x18\x04 \x01(\x05\x12\x14\n\x0coutput_shape\x18\x05 \x03(\x03\x12\r\n\x05prior\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x08 \x01(\t\x12\x0f\n\x07problem\x18\t \x01(\t\"i\n\x13GetGeneratorRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12 \n\x0crank_latents\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80\x08(\x00\x12\x12\n\nauto_top_k\x18\x03 \x01(\x08\"\xaf\x05\n\x14GetGeneratorResponse\x12,\n\x07summary\x18\x01 \x01(\x0b\x32\x1b.magnet.v1.GeneratorSummary\x12\x0e\n\x06layout\x18\x02 \x01(\t\x12\x12\n\noutput_low\x18\x03 \x01(\x01\x12\x13\n\x0boutput_high\x18\x04 \x01(\x01\x12\x0e\n\x06labels\x18\x05 \x03(\t\x12\x17\n\x0ftraining_shares\x18\x06 \x03(\x01\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12(\n\noperations\x18\t \x03(\x0b\x32\x14.magnet.v1.Operation\x12\r\n\x05units\x18\n \x01(\x03\x12\x12\n\nparameters\x18\x0b \x01(\x03\x12\x18\n\x10piecewise_affine\x18\x0c \x01(\x08\x12\x1e\n\x16piecewise_affine_until\x18\r \x01(\t\x12\x15\n\rsmooth_inside\x18\x0e \x03(\t\x12\x18\n\x10verified_against\x18\x0f \x01(\t\x12\x15\n\rforward_error\x18\x10 \x01(\x01\x12\x16\n\x0ejacobian_error\x18\x11 \x01(\x01\x12\'\n\x04rank\x18\x12 \x01(\x0b\x32\x19.magnet.v1.RankStatistics\x12\'\n\nauto_top_k\x18\x13 \x03(\x0b\x32\x13.magnet.v1.AutoTopK\x12\x15\n\rverified_rows\x18\x14 \x01(\x05\x12$\n\x17\x62its_depend_on_position\x18\x15 \x01(\x08H\x00\x88\x01\x01\x12&\n\x19\x62its_depend_on_neighbours\x18\x16 \x01(\x08H\x01\x88\x01\x01\x12\x0e\n\x06\x66ormat\x18\x17 \x01(\tB\x1a\n\x18_bits_depend_on_positionB\x1c\n\x1a_bits_depend_on_neighbours\"X\n\tOperation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\r\n\x05shape\x18\x04 \x03(\x03\x12\r\n\x05units\x18\x05 \x01(\x03\"\x9e\x02\n\x0eRankStatistics\x12\x0f\n\x07latents\x18\x01 \x01(\x05\x12\x10\n\x08rank_min\x18\x02 \x01(\x05\x12\x13\n\x0brank_median\x18\x03 \x01(\x05\x12\x10\n\x08rank_max\x18\x04 \x01(\x05\x12\x15\n\rlog_volume_sd\x18\x05 \x03(\x01\x12\x1f\n\x17log_singular_value_mean\x18\x06 \x03(\x01\x12)\n\x0brank_counts\x18\x07 \x03(\x0b\x32\x14.magnet.v1.RankCount\x12\x17\n\x0fquantile_levels\x18\x08 \x03(\x01\x12\x17\n\x0flog_sigma_first\x18\t \x03(\x01\x12\x16\n\x0elog_sigma_last\x18\n \x03(\x01\x12\x15\n\rlog_condition\x18\x0b \x03(\x01\"*\n\tRankCount\x12\x0c\n\x04rank\x18\x01 \x01(\x05\x12\x0f\n\x07latents\x18\x02 \x01(\x05\"\xf7\x01\n\x08\x41utoTopK\x12\x0c\n\x04\x62\x61se\x18\x01 \x01(\t\x12\x0b\n\x03law\x18\x02 \x01(\t\x12%\n\x08manifold\x18\x03 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x04 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x11\n\tcondition\x18\x05 \x01(\t\x12\x0f\n\x07\x62\x61nk_id\x18\x06 \x01(\t\x12\x15\n\rbank_revision\x18\x07 \x01(\x03\x12\x13\n\x0b\x62\x61nk_reason\x18\x08 \x01(\t\x12\r\n\x05top_k\x18\t \x01(\x05\x12\x11\n\tsupported\x18\n \x01(\x08\x12\x0e\n\x06reason\x18\x0b \x01(\t2\xba\x01\n\x10GeneratorService\x12U\n\x0eListGenerators\x12 .magnet.v1.ListGeneratorsRequest\x1a!.magnet.v1.ListGeneratorsResponse\x12O\n\x0cGetGenerator\x12\x1e.magnet.v1.GetGeneratorRequest\x1a\x1f.magnet.v1.GetGeneratorResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,20 +37,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETGENERATORREQUEST'].fields_by_name['generator']._serialized_options = b'\272H\006r\004\020\001\030P'
   _globals['_GETGENERATORREQUEST'].fields_by_name['rank_latents']._loaded_options = None
   _globals['_GETGENERATORREQUEST'].fields_by_name['rank_latents']._serialized_options = b'\272H\007\032\005\030\200\010(\000'
-  _globals['_LISTGENERATORSREQUEST']._serialized_start=69
-  _globals['_LISTGENERATORSREQUEST']._serialized_end=92
-  _globals['_LISTGENERATORSRESPONSE']._serialized_start=94
-  _globals['_LISTGENERATORSRESPONSE']._serialized_end=167
-  _globals['_GENERATORSUMMARY']._serialized_start=170
-  _globals['_GENERATORSUMMARY']._serialized_end=348
-  _globals['_GETGENERATORREQUEST']._serialized_start=350
-  _globals['_GETGENERATORREQUEST']._serialized_end=435
-  _globals['_GETGENERATORRESPONSE']._serialized_start=438
-  _globals['_GETGENERATORRESPONSE']._serialized_end=909
-  _globals['_OPERATION']._serialized_start=911
-  _globals['_OPERATION']._serialized_end=999
-  _globals['_RANKSTATISTICS']._serialized_start=1002
-  _globals['_RANKSTATISTICS']._serialized_end=1148
-  _globals['_GENERATORSERVICE']._serialized_start=1151
-  _globals['_GENERATORSERVICE']._serialized_end=1337
+  _globals['_LISTGENERATORSREQUEST']._serialized_start=92
+  _globals['_LISTGENERATORSREQUEST']._serialized_end=115
+  _globals['_LISTGENERATORSRESPONSE']._serialized_start=117
+  _globals['_LISTGENERATORSRESPONSE']._serialized_end=190
+  _globals['_GENERATORSUMMARY']._serialized_start=193
+  _globals['_GENERATORSUMMARY']._serialized_end=371
+  _globals['_GETGENERATORREQUEST']._serialized_start=373
+  _globals['_GETGENERATORREQUEST']._serialized_end=478
+  _globals['_GETGENERATORRESPONSE']._serialized_start=481
+  _globals['_GETGENERATORRESPONSE']._serialized_end=1168
+  _globals['_OPERATION']._serialized_start=1170
+  _globals['_OPERATION']._serialized_end=1258
+  _globals['_RANKSTATISTICS']._serialized_start=1261
+  _globals['_RANKSTATISTICS']._serialized_end=1547
+  _globals['_RANKCOUNT']._serialized_start=1549
+  _globals['_RANKCOUNT']._serialized_end=1591
+  _globals['_AUTOTOPK']._serialized_start=1594
+  _globals['_AUTOTOPK']._serialized_end=1841
+  _globals['_GENERATORSERVICE']._serialized_start=1844
+  _globals['_GENERATORSERVICE']._serialized_end=2030
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from magnet.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -125,19 +126,23 @@ class GetGeneratorRequest(_message.Message):
 
     GENERATOR_FIELD_NUMBER: _builtins.int
     RANK_LATENTS_FIELD_NUMBER: _builtins.int
+    AUTO_TOP_K_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`; the newest version when none is written."""
     rank_latents: _builtins.int
     """Also measures rank and spectrum of this many prior latents, 0 to 1024 (0: not measured)."""
+    auto_top_k: _builtins.bool
+    """Also says, for each base that has a bank, which k AUTO takes at rho 1."""
     def __init__(
         self,
         *,
         generator: _builtins.str = ...,
         rank_latents: _builtins.int = ...,
+        auto_top_k: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator", "rank_latents", b"rank_latents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auto_top_k", b"auto_top_k", "generator", b"generator", "rank_latents", b"rank_latents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,6 +172,11 @@ class GetGeneratorResponse(_message.Message):
     FORWARD_ERROR_FIELD_NUMBER: _builtins.int
     JACOBIAN_ERROR_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
+    AUTO_TOP_K_FIELD_NUMBER: _builtins.int
+    VERIFIED_ROWS_FIELD_NUMBER: _builtins.int
+    BITS_DEPEND_ON_POSITION_FIELD_NUMBER: _builtins.int
+    BITS_DEPEND_ON_NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     layout: _builtins.str
     """Layout of one output: HW, CHW, HWC or vector."""
     output_low: _builtins.float
@@ -186,11 +196,19 @@ class GetGeneratorResponse(_message.Message):
     piecewise_affine_until: _builtins.str
     """Node up to which it is: where the PRE_ACTIVATION manifold lies."""
     verified_against: _builtins.str
-    """How loading verified it: `probe` (outputs of the original module) or `interpreter`."""
+    """How loading verified it: `probe` (outputs of the original module), `onnxruntime` or `interpreter`."""
     forward_error: _builtins.float
     """Largest relative difference of the forward from that reference."""
     jacobian_error: _builtins.float
     """Largest relative difference of Jacobian rows from autograd."""
+    verified_rows: _builtins.int
+    """Latents at which the outputs were compared with the reference."""
+    bits_depend_on_position: _builtins.bool
+    """Whether a row's float32 bits depend on its place in a tile; absent where that was not probed."""
+    bits_depend_on_neighbours: _builtins.bool
+    """Whether they depend on the latents beside it; absent where that was not probed."""
+    format: _builtins.str
+    """Format of its file: pt2 or onnx."""
     @_builtins.property
     def summary(self) -> Global___GeneratorSummary:
         """Name, version, sizes, prior, digest."""
@@ -215,6 +233,10 @@ class GetGeneratorResponse(_message.Message):
     def rank(self) -> Global___RankStatistics:
         """Rank over prior latents on OUTPUT, if rank_latents was asked for."""
 
+    @_builtins.property
+    def auto_top_k(self) -> _containers.RepeatedCompositeFieldContainer[Global___AutoTopK]:
+        """AUTO's k at rho 1, if auto_top_k was asked for: the prior and the uniform base first, then the laws of further banks."""
+
     def __init__(
         self,
         *,
@@ -236,12 +258,24 @@ class GetGeneratorResponse(_message.Message):
         forward_error: _builtins.float = ...,
         jacobian_error: _builtins.float = ...,
         rank: Global___RankStatistics | None = ...,
+        auto_top_k: _abc.Iterable[Global___AutoTopK] | None = ...,
+        verified_rows: _builtins.int = ...,
+        bits_depend_on_position: _builtins.bool | None = ...,
+        bits_depend_on_neighbours: _builtins.bool | None = ...,
+        format: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rank", b"rank", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours", "_bits_depend_on_position", b"_bits_depend_on_position", "bits_depend_on_neighbours", b"bits_depend_on_neighbours", "bits_depend_on_position", b"bits_depend_on_position", "rank", b"rank", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["forward_error", b"forward_error", "jacobian_error", b"jacobian_error", "labels", b"labels", "layout", b"layout", "licence", b"licence", "operations", b"operations", "output_high", b"output_high", "output_low", b"output_low", "parameters", b"parameters", "piecewise_affine", b"piecewise_affine", "piecewise_affine_until", b"piecewise_affine_until", "rank", b"rank", "smooth_inside", b"smooth_inside", "source", b"source", "summary", b"summary", "training_shares", b"training_shares", "units", b"units", "verified_against", b"verified_against"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours", "_bits_depend_on_position", b"_bits_depend_on_position", "auto_top_k", b"auto_top_k", "bits_depend_on_neighbours", b"bits_depend_on_neighbours", "bits_depend_on_position", b"bits_depend_on_position", "format", b"format", "forward_error", b"forward_error", "jacobian_error", b"jacobian_error", "labels", b"labels", "layout", b"layout", "licence", b"licence", "operations", b"operations", "output_high", b"output_high", "output_low", b"output_low", "parameters", b"parameters", "piecewise_affine", b"piecewise_affine", "piecewise_affine_until", b"piecewise_affine_until", "rank", b"rank", "smooth_inside", b"smooth_inside", "source", b"source", "summary", b"summary", "training_shares", b"training_shares", "units", b"units", "verified_against", b"verified_against", "verified_rows", b"verified_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__bits_depend_on_neighbours: _TypeAlias = _typing.Literal["bits_depend_on_neighbours"]  # noqa: Y015
+    _WhichOneofArgType__bits_depend_on_neighbours: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours"]  # noqa: Y015
+    _WhichOneofReturnType__bits_depend_on_position: _TypeAlias = _typing.Literal["bits_depend_on_position"]  # noqa: Y015
+    _WhichOneofArgType__bits_depend_on_position: _TypeAlias = _typing.Literal["_bits_depend_on_position", b"_bits_depend_on_position"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bits_depend_on_neighbours) -> _WhichOneofReturnType__bits_depend_on_neighbours | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bits_depend_on_position) -> _WhichOneofReturnType__bits_depend_on_position | None: ...
 
 Global___GetGeneratorResponse: _TypeAlias = GetGeneratorResponse  # noqa: Y015
 
@@ -297,6 +331,11 @@ class RankStatistics(_message.Message):
     RANK_MAX_FIELD_NUMBER: _builtins.int
     LOG_VOLUME_SD_FIELD_NUMBER: _builtins.int
     LOG_SINGULAR_VALUE_MEAN_FIELD_NUMBER: _builtins.int
+    RANK_COUNTS_FIELD_NUMBER: _builtins.int
+    QUANTILE_LEVELS_FIELD_NUMBER: _builtins.int
+    LOG_SIGMA_FIRST_FIELD_NUMBER: _builtins.int
+    LOG_SIGMA_LAST_FIELD_NUMBER: _builtins.int
+    LOG_CONDITION_FIELD_NUMBER: _builtins.int
     latents: _builtins.int
     """Latents measured."""
     rank_min: _builtins.int
@@ -313,6 +352,26 @@ class RankStatistics(_message.Message):
     def log_singular_value_mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Mean log singular value i for i = 1..d in nats, over the latents with rank >= i."""
 
+    @_builtins.property
+    def rank_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RankCount]:
+        """Latents of each rank seen, lowest rank first."""
+
+    @_builtins.property
+    def quantile_levels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Levels of the quantiles below, 0 to 1, ascending."""
+
+    @_builtins.property
+    def log_sigma_first(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Quantiles of log sigma_1 in nats, one a level."""
+
+    @_builtins.property
+    def log_sigma_last(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Quantiles of log sigma_m in nats, m the Jacobian's columns; -inf where rank < m."""
+
+    @_builtins.property
+    def log_condition(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Quantiles of log(sigma_1 / sigma_m) in nats; inf where rank < m."""
+
     def __init__(
         self,
         *,
@@ -322,11 +381,104 @@ class RankStatistics(_message.Message):
         rank_max: _builtins.int = ...,
         log_volume_sd: _abc.Iterable[_builtins.float] | None = ...,
         log_singular_value_mean: _abc.Iterable[_builtins.float] | None = ...,
+        rank_counts: _abc.Iterable[Global___RankCount] | None = ...,
+        quantile_levels: _abc.Iterable[_builtins.float] | None = ...,
+        log_sigma_first: _abc.Iterable[_builtins.float] | None = ...,
+        log_sigma_last: _abc.Iterable[_builtins.float] | None = ...,
+        log_condition: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "log_singular_value_mean", b"log_singular_value_mean", "log_volume_sd", b"log_volume_sd", "rank_max", b"rank_max", "rank_median", b"rank_median", "rank_min", b"rank_min"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "log_condition", b"log_condition", "log_sigma_first", b"log_sigma_first", "log_sigma_last", b"log_sigma_last", "log_singular_value_mean", b"log_singular_value_mean", "log_volume_sd", b"log_volume_sd", "quantile_levels", b"quantile_levels", "rank_counts", b"rank_counts", "rank_max", b"rank_max", "rank_median", b"rank_median", "rank_min", b"rank_min"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RankStatistics: _TypeAlias = RankStatistics  # noqa: Y015
+
+@_typing.final
+class RankCount(_message.Message):
+    """How often a rank was seen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_FIELD_NUMBER: _builtins.int
+    LATENTS_FIELD_NUMBER: _builtins.int
+    rank: _builtins.int
+    """Number of singular values that count."""
+    latents: _builtins.int
+    """Latents of that rank."""
+    def __init__(
+        self,
+        *,
+        rank: _builtins.int = ...,
+        latents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "rank", b"rank"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RankCount: _TypeAlias = RankCount  # noqa: Y015
+
+@_typing.final
+class AutoTopK(_message.Message):
+    """The k that AUTO takes at rho 1 over one base, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    LAW_FIELD_NUMBER: _builtins.int
+    MANIFOLD_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    BANK_ID_FIELD_NUMBER: _builtins.int
+    BANK_REVISION_FIELD_NUMBER: _builtins.int
+    BANK_REASON_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    SUPPORTED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    base: _builtins.str
+    """PRIOR or UNIFORM."""
+    law: _builtins.str
+    """The base law as text."""
+    manifold: _types_pb2.Manifold.ValueType
+    """Where the image is taken."""
+    precision: _types_pb2.Precision.ValueType
+    """Arithmetic of the bank."""
+    condition: _builtins.str
+    """Condition of the bank; empty for a generator without conditions."""
+    bank_id: _builtins.str
+    """The bank that answers; empty if there is none."""
+    bank_revision: _builtins.int
+    """Its rows; 0 if there is none."""
+    bank_reason: _builtins.str
+    """How its law relates to the base."""
+    top_k: _builtins.int
+    """AUTO's k; 0 if there is no bank."""
+    supported: _builtins.bool
+    """Whether the bank supports it; if not, k is 1 for want of better and a draw is marked LOW_ESS."""
+    reason: _builtins.str
+    """Why this k; or why there is none, with the command that builds the bank."""
+    def __init__(
+        self,
+        *,
+        base: _builtins.str = ...,
+        law: _builtins.str = ...,
+        manifold: _types_pb2.Manifold.ValueType = ...,
+        precision: _types_pb2.Precision.ValueType = ...,
+        condition: _builtins.str = ...,
+        bank_id: _builtins.str = ...,
+        bank_revision: _builtins.int = ...,
+        bank_reason: _builtins.str = ...,
+        top_k: _builtins.int = ...,
+        supported: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bank_reason", b"bank_reason", "bank_revision", b"bank_revision", "base", b"base", "condition", b"condition", "law", b"law", "manifold", b"manifold", "precision", b"precision", "reason", b"reason", "supported", b"supported", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoTopK: _TypeAlias = AutoTopK  # noqa: Y015

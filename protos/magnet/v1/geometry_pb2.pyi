@@ -35,7 +35,7 @@ class LogVolumeRequest(_message.Message):
     manifold: _types_pb2.Manifold.ValueType
     """Where the image is taken."""
     precision: _types_pb2.Precision.ValueType
-    """Arithmetic of forwards and tangents."""
+    """Arithmetic of forwards and tangents. BFLOAT16 is refused where its error at this k is above 0.05 nats."""
     top_k: _builtins.int
     """k of log v_k: 1 to d, or 0 for k = d."""
     @_builtins.property
@@ -75,6 +75,7 @@ class LogVolumeResponse(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     GENERATOR_DIGEST_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
     """The k used."""
     manifold: _types_pb2.Manifold.ValueType
@@ -99,6 +100,10 @@ class LogVolumeResponse(_message.Message):
     def stamp(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.StampEntry]:
         """How the numbers were computed."""
 
+    @_builtins.property
+    def error(self) -> _types_pb2.MeasuredError:
+        """In BFLOAT16: its error for this generator, measured at latents of the prior."""
+
     def __init__(
         self,
         *,
@@ -110,10 +115,11 @@ class LogVolumeResponse(_message.Message):
         precision: _types_pb2.Precision.ValueType = ...,
         generator_digest: _builtins.str = ...,
         stamp: _abc.Iterable[_types_pb2.StampEntry] | None = ...,
+        error: _types_pb2.MeasuredError | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["log_singular_values", b"log_singular_values", "log_volumes", b"log_volumes", "rank", b"rank"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "log_singular_values", b"log_singular_values", "log_volumes", b"log_volumes", "rank", b"rank"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generator_digest", b"generator_digest", "log_singular_values", b"log_singular_values", "log_volumes", b"log_volumes", "manifold", b"manifold", "precision", b"precision", "rank", b"rank", "stamp", b"stamp", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "generator_digest", b"generator_digest", "log_singular_values", b"log_singular_values", "log_volumes", b"log_volumes", "manifold", b"manifold", "precision", b"precision", "rank", b"rank", "stamp", b"stamp", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

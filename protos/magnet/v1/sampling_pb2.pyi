@@ -607,6 +607,9 @@ class DrawHeader(_message.Message):
     BANK_REASON_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
     RHO_REASON_FIELD_NUMBER: _builtins.int
+    PRECISION_USED_FIELD_NUMBER: _builtins.int
+    PRECISION_REASON_FIELD_NUMBER: _builtins.int
+    VOLUME_ERROR_FIELD_NUMBER: _builtins.int
     rho: _builtins.float
     """Exponent of v_k used."""
     det_rho: _builtins.float
@@ -633,6 +636,14 @@ class DrawHeader(_message.Message):
     """Why this bank."""
     rho_reason: _builtins.str
     """Why this rho; empty where the request gave it."""
+    precision_used: _types_pb2.Precision.ValueType
+    """Arithmetic of the log-volumes: that of the request, or another where that is too inexact."""
+    precision_reason: _builtins.str
+    """Why it is another; empty if it is not."""
+    volume_error: _builtins.float
+    """Error of log v_k at the k used in that arithmetic, in nats, as measured for the bank, or in BFLOAT16 for this
+    generator; absent where none was.
+    """
     @_builtins.property
     def resolved(self) -> Global___SampleRequest:
         """The request with everything decided filled in: sending it again gives the same bytes."""
@@ -664,12 +675,17 @@ class DrawHeader(_message.Message):
         bank_reason: _builtins.str = ...,
         stamp: _abc.Iterable[_types_pb2.StampEntry] | None = ...,
         rho_reason: _builtins.str = ...,
+        precision_used: _types_pb2.Precision.ValueType = ...,
+        precision_reason: _builtins.str = ...,
+        volume_error: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["diagnostics", b"diagnostics", "resolved", b"resolved"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "diagnostics", b"diagnostics", "resolved", b"resolved", "volume_error", b"volume_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason", "volume_error", b"volume_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__volume_error: _TypeAlias = _typing.Literal["volume_error"]  # noqa: Y015
+    _WhichOneofArgType__volume_error: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__volume_error) -> _WhichOneofReturnType__volume_error | None: ...
 
 Global___DrawHeader: _TypeAlias = DrawHeader  # noqa: Y015
 

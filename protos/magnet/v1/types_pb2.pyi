@@ -59,9 +59,13 @@ class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.V
     """Single precision."""
     PRECISION_FLOAT64: _Precision.ValueType  # 2
     """Double precision."""
+    PRECISION_BFLOAT16: _Precision.ValueType  # 3
+    """Outputs, latents and weights as in FLOAT32, only tangents in bfloat16. Used for log v_k no further than its error,
+    measured at 64 latents, stays at 0.05 nats: beyond that it is refused, or FLOAT32 takes its place and says so.
+    """
 
 class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
-    """Arithmetic of forwards and tangents. Rows that it cannot resolve are recomputed in float64 either way."""
+    """Arithmetic of forwards and tangents. Rows that it cannot resolve are recomputed in float64 in any."""
 
 PRECISION_UNSPECIFIED: Precision.ValueType  # 0
 """Answered as FLOAT32."""
@@ -69,7 +73,51 @@ PRECISION_FLOAT32: Precision.ValueType  # 1
 """Single precision."""
 PRECISION_FLOAT64: Precision.ValueType  # 2
 """Double precision."""
+PRECISION_BFLOAT16: Precision.ValueType  # 3
+"""Outputs, latents and weights as in FLOAT32, only tangents in bfloat16. Used for log v_k no further than its error,
+measured at 64 latents, stays at 0.05 nats: beyond that it is refused, or FLOAT32 takes its place and says so.
+"""
 Global___Precision: _TypeAlias = Precision  # noqa: Y015
+
+@_typing.final
+class MeasuredError(_message.Message):
+    """Error of log v_k in one arithmetic, measured against FLOAT64 at latents of the law."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRECISION_FIELD_NUMBER: _builtins.int
+    LOG_VOLUME_FIELD_NUMBER: _builtins.int
+    LATENTS_FIELD_NUMBER: _builtins.int
+    OTHER_PATTERN_FIELD_NUMBER: _builtins.int
+    precision: Global___Precision.ValueType
+    """The arithmetic measured."""
+    latents: _builtins.int
+    """How many latents were measured."""
+    @_builtins.property
+    def log_volume(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Largest |error| of log v_k in nats over these latents, for k = 1 to the Jacobian's columns; infinite where one of the
+        two ranks reaches k and the other does not.
+        """
+
+    @_builtins.property
+    def other_pattern(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of those whose activation pattern is another one in FLOAT64; they are left out of log_volume."""
+
+    def __init__(
+        self,
+        *,
+        precision: Global___Precision.ValueType = ...,
+        log_volume: _abc.Iterable[_builtins.float] | None = ...,
+        latents: _builtins.int = ...,
+        other_pattern: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "log_volume", b"log_volume", "other_pattern", b"other_pattern", "precision", b"precision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasuredError: _TypeAlias = MeasuredError  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):

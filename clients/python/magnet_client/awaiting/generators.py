@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 from magnet.v1 import generator_pb2
 from magnet_client import codec
 from magnet_client.awaiting.connection import AsyncConnection
-from magnet_client.results import GeneratorInfo, GeneratorSummary, Volumes
+from magnet_client.generators import GeneratorInfo, GeneratorSummary
+from magnet_client.results import Volumes
 from magnet_client.words import ManifoldWord, PrecisionWord
 
 __all__ = ["AsyncGenerators"]
@@ -27,7 +28,9 @@ class AsyncGenerators(AsyncConnection):
         response = await self._call(self._generators.ListGenerators, generator_pb2.ListGeneratorsRequest(), timeout)
         return tuple(map(codec.decode_summary, response.generators))
 
-    async def generator(self, generator: str, rank_latents: int = 0, *, timeout: float | None = None) -> GeneratorInfo:
+    async def generator(
+        self, generator: str, rank_latents: int = 0, *, auto_top_k: bool = False, timeout: float | None = None
+    ) -> GeneratorInfo:
         """Describe one generator; as `Client.generator`, awaited.
 
         Raises:
@@ -35,7 +38,7 @@ class AsyncGenerators(AsyncConnection):
 
         Accuracy: the same.
         """
-        request = codec.generator_request(generator, rank_latents)
+        request = codec.generator_request(generator, rank_latents, auto_top_k)
         return codec.decode_generator(await self._call(self._generators.GetGenerator, request, timeout))
 
     async def log_volume(

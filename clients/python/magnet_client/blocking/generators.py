@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 from magnet.v1 import generator_pb2
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
-from magnet_client.results import GeneratorInfo, GeneratorSummary, Volumes
+from magnet_client.generators import GeneratorInfo, GeneratorSummary
+from magnet_client.results import Volumes
 from magnet_client.words import ManifoldWord, PrecisionWord
 
 __all__ = ["Generators"]
@@ -33,12 +34,15 @@ class Generators(Connection):
         response = self._call(self._generators.ListGenerators, generator_pb2.ListGeneratorsRequest(), timeout)
         return tuple(map(codec.decode_summary, response.generators))
 
-    def generator(self, generator: str, rank_latents: int = 0, *, timeout: float | None = None) -> GeneratorInfo:
+    def generator(
+        self, generator: str, rank_latents: int = 0, *, auto_top_k: bool = False, timeout: float | None = None
+    ) -> GeneratorInfo:
         """Describe one generator: what goes in, what comes out, operations, units, rank.
 
         Arguments:
             generator: `name` or `name@version`.
             rank_latents: also measure rank and spectrum at this many prior latents, 0 to 1024.
+            auto_top_k: also look up, for each base that has a bank, the k that AUTO takes at rho 1.
             timeout: seconds; the client's own when None, `math.inf` for no limit.
 
         Returns:
@@ -52,7 +56,7 @@ class Generators(Connection):
 
         Accuracy: exact; rank by the rule that sigma_i counts above max(D, d) eps sigma_1, eps of float64.
         """
-        request = codec.generator_request(generator, rank_latents)
+        request = codec.generator_request(generator, rank_latents, auto_top_k)
         return codec.decode_generator(self._call(self._generators.GetGenerator, request, timeout))
 
     def log_volume(
@@ -74,7 +78,7 @@ class Generators(Connection):
             latents: [rows, d], finite; float32 is sent as it is, anything else as float64.
             top_k: k, 1 to d; 0 for k = d.
             manifold: `output`, or `pre_activation` (before the smooth head).
-            precision: `float32` or `float64`.
+            precision: `float32`, `float64` or `bfloat16`; the last is refused where its error is above 0.05 nats.
             timeout: seconds; the client's own when None, `math.inf` for no limit.
 
         Returns:

@@ -74,7 +74,8 @@ class Sampling(Connection):
             replacement: False draws distinct rows, which leans towards the base unless the ESS is far above the count.
             truncation_psi: scales the prior about 0, in (0, 1].
             truncation_norm: conditions a normal prior on |z| <= this.
-            precision: `float32` or `float64`.
+            precision: `float32`, `float64` or `bfloat16`, of images and of the bank. In `bfloat16` images are those of
+                `float32`, and k goes no further than its volumes are exact.
             min_ess: least ESS that the server's own k shall keep; 200 at least.
             images: `uint8`, `float32` (raw values), `png`, or None for no images.
             latents: whether latents are sent.
@@ -249,7 +250,8 @@ class Sampling(Connection):
             latents: [rows, d], finite; float32 is sent as it is, anything else as float64.
             top_k: k of the log-volumes; 0 for k = d.
             manifold: where they are taken.
-            precision: `float32` or `float64`.
+            precision: `float32`, `float64` or `bfloat16`; in the last, log-volumes are refused where they are off by
+                more than 0.05 nats.
             images: `uint8`, `float32` (raw values), `png` (decoded on arrival), or None.
             log_volumes: whether log v_k is answered too.
             timeout: seconds; the client's own when None, `math.inf` for no limit.

@@ -9,6 +9,7 @@ import numpy as np
 from google.longrunning import operations_pb2
 
 from magnet.v1 import bank_pb2
+from magnet_client.codec.accuracy import decode_error
 from magnet_client.codec.bases import base_to_wire
 from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.scalars import (
@@ -105,6 +106,10 @@ def decode_bank(bank: bank_pb2.Bank) -> BankInfo:
         condition=bank.condition,
         manifold=manifold_word(bank.manifold),
         precision=precision_word(bank.precision),
+        precision_used=precision_word(bank.precision_used) if bank.precision_used else None,
+        precision_reason=bank.precision_reason,
+        errors=tuple(map(decode_error, bank.errors)),
+        largest_k=bank.largest_k,
         tile_rows=bank.tile_rows,
         threads=bank.threads,
         seed=bank.seed,

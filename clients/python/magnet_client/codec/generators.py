@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
 from magnet.v1 import generator_pb2, geometry_pb2, sampling_pb2
+from magnet_client.codec.accuracy import decode_error
 from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.scalars import (
     IMAGES,
@@ -19,8 +20,9 @@ from magnet_client.codec.scalars import (
 )
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor
 from magnet_client.errors import InvalidInput
+from magnet_client.generators import AutoTopK, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
 from magnet_client.pictures import decode_png
-from magnet_client.results import Generated, GeneratorInfo, GeneratorSummary, Operation, RankStatistics, Volumes
+from magnet_client.results import Generated, Volumes
 from magnet_client.words import ImagesWord, ManifoldWord, PrecisionWord
 
 __all__ = [
@@ -34,10 +36,10 @@ __all__ = [
 ]
 
 
-def generator_request(generator: str, rank_latents: int) -> generator_pb2.GetGeneratorRequest:
+def generator_request(generator: str, rank_latents: int, auto_top_k: bool) -> generator_pb2.GetGeneratorRequest:
     """Pack the arguments of `Client.generator`; InvalidInput for what can never be right."""
     return generator_pb2.GetGeneratorRequest(
-        generator=generator, rank_latents=integer(rank_latents, "rank_latents", 0, 1024)
+        generator=generator, rank_latents=integer(rank_latents, "rank_latents", 0, 1024), auto_top_k=auto_top_k
     )
 
 
@@ -106,6 +108,11 @@ def decode_generator(response: generator_pb2.GetGeneratorResponse) -> GeneratorI
             rank_max=response.rank.rank_max,
             log_volume_sd=tuple(response.rank.log_volume_sd),
             log_singular_value_mean=tuple(response.rank.log_singular_value_mean),
+            rank_counts={entry.rank: entry.latents for entry in response.rank.rank_counts},
+            quantile_levels=tuple(response.rank.quantile_levels),
+            log_sigma_first=tuple(response.rank.log_sigma_first),
+            log_sigma_last=tuple(response.rank.log_sigma_last),
+            log_condition=tuple(response.rank.log_condition),
         )
     return GeneratorInfo(
         **_summary(response.summary),
@@ -130,7 +137,35 @@ def decode_generator(response: generator_pb2.GetGeneratorResponse) -> GeneratorI
         forward_error=response.forward_error,
         jacobian_error=response.jacobian_error,
         rank=rank,
+        auto_top_k=tuple(map(_auto_top_k, response.auto_top_k)),
+        verified_rows=response.verified_rows,
+        bits_depend_on_position=_optional(response, "bits_depend_on_position"),
+        bits_depend_on_neighbours=_optional(response, "bits_depend_on_neighbours"),
+        format=response.format,
     )
+
+
+def _auto_top_k(entry: generator_pb2.AutoTopK) -> AutoTopK:
+    return AutoTopK(
+        base=entry.base,
+        law=entry.law,
+        manifold=manifold_word(entry.manifold),
+        precision=precision_word(entry.precision),
+        condition=entry.condition,
+        bank_id=entry.bank_id,
+        bank_revision=entry.bank_revision,
+        bank_reason=entry.bank_reason,
+        top_k=entry.top_k,
+        supported=entry.supported,
+        reason=entry.reason,
+    )
+
+
+def _optional(
+    response: generator_pb2.GetGeneratorResponse,
+    name: Literal["bits_depend_on_position", "bits_depend_on_neighbours"],
+) -> bool | None:
+    return bool(getattr(response, name)) if response.HasField(name) else None
 
 
 def decode_generated(response: sampling_pb2.GenerateResponse) -> Generated:
@@ -158,6 +193,7 @@ def decode_volumes(response: geometry_pb2.LogVolumeResponse) -> Volumes:
         top_k=response.top_k,
         manifold=manifold_word(response.manifold),
         precision=precision_word(response.precision),
+        error=decode_error(response.error) if response.HasField("error") else None,
         generator_digest=response.generator_digest,
         stamp=stamp_to_dict(response.stamp),
     )

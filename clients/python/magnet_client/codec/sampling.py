@@ -197,6 +197,9 @@ def decode_header(header: sampling_pb2.DrawHeader) -> DrawHeader:
         rho_reason=header.rho_reason,
         top_k_reason=header.top_k_reason,
         bank_reason=header.bank_reason,
+        precision_used=precision_word(header.precision_used),
+        precision_reason=header.precision_reason,
+        volume_error=header.volume_error if header.HasField("volume_error") else None,
         stamp=stamp_to_dict(header.stamp),
     )
 

@@ -41,6 +41,7 @@ MANIFOLDS: Mapping[ManifoldWord, types_pb2.Manifold.ValueType] = {
 PRECISIONS: Mapping[PrecisionWord, types_pb2.Precision.ValueType] = {
     "float32": types_pb2.PRECISION_FLOAT32,
     "float64": types_pb2.PRECISION_FLOAT64,
+    "bfloat16": types_pb2.PRECISION_BFLOAT16,
 }
 IMAGES: Mapping[ImagesWord | None, sampling_pb2.Outputs.Images.ValueType] = {
     "uint8": sampling_pb2.Outputs.IMAGES_UINT8,
@@ -49,6 +50,7 @@ IMAGES: Mapping[ImagesWord | None, sampling_pb2.Outputs.Images.ValueType] = {
     None: sampling_pb2.Outputs.IMAGES_NONE,
 }
 _PRESET_WORDS: dict[int, PresetWord] = {value: word for word, value in PRESETS.items()}
+_PRECISION_WORDS: dict[int, PrecisionWord] = {value: word for word, value in PRECISIONS.items()}
 _IMAGES_WORDS: dict[int, ImagesWord | None] = {value: word for word, value in IMAGES.items()}
 
 
@@ -74,7 +76,7 @@ def manifold_word(value: int) -> ManifoldWord:
 
 def precision_word(value: int) -> PrecisionWord:
     """Return the word of a precision; unspecified reads `float32`."""
-    return "float64" if value == types_pb2.PRECISION_FLOAT64 else "float32"
+    return _PRECISION_WORDS.get(value, "float32")
 
 
 def images_word(value: int) -> ImagesWord | None:

@@ -16,6 +16,7 @@ from magnet_client.errors import (
     InvalidInput,
     MagnetError,
     MessageTooLarge,
+    OutOfMemory,
     OutOfSpace,
     Overloaded,
     Refused,
@@ -41,6 +42,7 @@ _BY_CODE: dict[int, tuple[type[MagnetError], str]] = {
     15: (DamagedData, "DAMAGED_DATA"),
 }
 _BY_REASON: dict[str, type[MagnetError]] = {
+    "OUT_OF_MEMORY": OutOfMemory,
     "OUT_OF_SPACE": OutOfSpace,
     "UNSUPPORTED_OPERATION": UnsupportedOperation,
     "REFUSED_ARCHIVE": RefusedArchive,

@@ -1,0 +1,78 @@
+"""Transposed convolutions with few output channels as convolutions whose channels hold the strides."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from magnet_service.generator.graph import Node
+
+__all__ = ["in_channels", "shuffled"]
+
+FEW_CHANNELS = 16
+"""Output channels up to which the sub-pixel form is taken: kernels leave most of their lanes idle for so few."""
+
+
+def in_channels(
+    node: Node, weight: Tensor, given: tuple[int, ...], made: tuple[int, ...]
+) -> tuple[Tensor, tuple[int, tuple[int, int]]] | None:
+    """The weight of the convolution u that holds a transposed convolution y of stride s, kernel k and padding p.
+
+        y[o, n] = u[(o, (n + p) mod s), floor((n + p) / s)],   u[(o, a), q] = sum_j x[q - j] w[o, a + j s]
+
+    in both dimensions. The convolution has ceil(k / s) taps and as much zero padding less one.
+
+    Arguments:
+        node: a transposed convolution.
+        weight: [inputs, outputs, k, k].
+        given: shape of a row of its input.
+        made: shape of a row of its output.
+
+    Returns:
+        The weight [outputs s s, inputs, taps, taps], and what `shuffled` needs; None where the form does not apply or
+        would not pay.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact, a rearrangement.
+    """
+    if not node.flag("transposed") or node.integer("groups") != 1 or made[0] > FEW_CHANNELS:
+        return None
+    stride, padding, dilation = (node.integers(name) for name in ("stride", "padding", "dilation"))
+    kernel, step = weight.shape[2], stride[0]
+    square = len(set(stride)) == 1 and weight.shape[2] == weight.shape[3]
+    taps = -(-kernel // step)
+    reach = [step * (size + taps - 1) for size in given[1:]]
+    fits = all(pad + size <= far for pad, size, far in zip(padding, made[1:], reach, strict=True))
+    if not square or step == 1 or set(dilation) != {1} or not fits:
+        return None
+    padded = functional.pad(weight, (0, taps * step - kernel, 0, taps * step - kernel))
+    # [inputs, outputs, tap, phase, tap, phase] -> [outputs, phase, phase, inputs, tap, tap], the last tap first.
+    split = padded.reshape(*weight.shape[:2], taps, step, taps, step).flip(2, 4)
+    arranged = split.permute(1, 3, 5, 0, 2, 4).reshape(made[0] * step * step, given[0], taps, taps)
+    return arranged, (step, (padding[0], padding[1]))
+
+
+def shuffled(value: Tensor, weight: Tensor, shuffle: tuple[int, tuple[int, int]], size: tuple[int, int]) -> Tensor:
+    """The transposed convolution of a batch by its sub-pixel form.
+
+    Arguments:
+        value: [batch, inputs, height, width].
+        weight: as `in_channels` gives it.
+        shuffle: stride, and leading rows and columns to drop.
+        size: height and width of the result.
+
+    Returns:
+        [batch, outputs, *size].
+
+    Raises:
+        Nothing.
+
+    Accuracy: rounding of the dtype.
+    """
+    step, (top, left) = shuffle
+    channels = torch.conv2d(value, weight, padding=weight.shape[2] - 1)
+    spread = functional.pixel_shuffle(channels, step)
+    return spread[:, :, top : top + size[0], left : left + size[1]]

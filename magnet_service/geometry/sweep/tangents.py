@@ -1,0 +1,203 @@
+"""The pass over tangents: columns pushed through what is linear, with the factors of the trace in between."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from magnet_service.generator.operations.kernels import product
+from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
+from magnet_service.geometry.sweep.prepare import Sweep, sources_of
+from magnet_service.geometry.sweep.subpixel import shuffled
+from magnet_service.geometry.sweep.trace import Trace
+
+__all__ = ["jacobian_rows"]
+
+
+def jacobian_rows(sweep: Sweep, traced: Trace) -> Tensor:
+    """The transposed Jacobian of every row of a trace, or a matrix with its singular values where a tail is folded.
+
+    Arguments:
+        sweep: prepared.
+        traced: of the rows wanted.
+
+    Returns:
+        [rows, columns, width], contiguous, in the dtype of the generator's values.
+
+    Raises:
+        Nothing.
+
+    Accuracy: rounding of the tangents' dtype, with sums in float32 for bfloat16.
+    Cost: the columns' share of `columns` forwards a row, less what is constant, folded or idle.
+    """
+    firsts = range(0, sweep.latent_dim, sweep.block)
+    blocks = [Push(sweep, traced, slice(first, first + sweep.block)).run() for first in firsts]
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
+
+
+class Push:
+    """The state of one block of columns on their way through the network."""
+
+    def __init__(self, sweep: Sweep, traced: Trace, columns: slice) -> None:
+        self.sweep = sweep
+        self.traced = traced
+        self.columns = columns
+        self.tangents: dict[int, Tensor] = {}
+        self.waiting = dict(sweep.uses)
+        # Values whose tangents nobody else can see, so that they may be written over.
+        self.owned: set[int] = set()
+
+    def run(self) -> Tensor:
+        """Take every move in turn; then multiply by what is left of the factor."""
+        target = self.sweep.target
+        for index, move in self.sweep.moves.items():
+            self.tangents[index] = self.take(index, move)
+            for source in sources_of(move):
+                self.waiting[source] -= 1
+                if not self.waiting[source]:
+                    self.tangents.pop(source, None)
+        dtype = self.sweep.generator.precision.dtype
+        if target not in self.tangents:  # a constant generator
+            blank = torch.zeros((), dtype=dtype, device=self.sweep.generator.device)
+            columns = len(range(self.sweep.latent_dim)[self.columns])
+            return blank.expand(self.traced.rows, columns, self.sweep.width)
+        tangents = self.tangents[target]
+        factor = self.traced.factors.get(target)
+        if factor is not None and not self.finished(target):
+            tangents = tangents * factor.unsqueeze(1)  # in the dtype of the values, wider than bfloat16
+        flat = tangents.flatten(2).to(dtype)
+        return flat.expand(self.traced.rows, -1, -1).contiguous()
+
+    def take(self, index: int, move: Move) -> Tensor:
+        """The tangents of one value, its own factor still to come."""
+        match move:
+            case Constant():
+                return move.tangents[:, self.columns]
+            case Scale():
+                self.pass_on(index, move.source)
+                return self.tangents[move.source]
+            case Rearrange():
+                self.pass_on(index, move.source)
+                return self.by_rule(move, (self.tangents[move.source],))
+            case Rule():
+                return self.by_rule(move, tuple(self.whole(source) for source in move.sources))
+            case Dense():
+                self.owned.add(index)
+                return self.dense(index, move)
+            case Convolve():
+                self.owned.add(index)
+                return self.convolve(index, move)
+
+    def pass_on(self, index: int, source: int) -> None:
+        """Hand the right to write over tangents on to the value that carries them now."""
+        if source in self.owned and self.waiting[source] == 1:
+            self.owned.add(index)
+
+    def by_rule(self, move: Rule | Rearrange, given: tuple[Tensor | None, ...]) -> Tensor:
+        """The table's own tangent rule."""
+        graph, rows = self.sweep.generator.graph, self.traced.rows
+        blank = torch.zeros((), dtype=self.sweep.dtype, device=self.sweep.generator.device)
+        kept = self.traced.values.get(move.index)
+        if kept is None:  # a rule that looks at shapes alone
+            shapes = [graph.nodes[source - 1].shape if source else graph.latent_shape for source in move.node.inputs]
+            inputs = tuple(blank.expand(rows, *shape) for shape in shapes)
+            kept = inputs, blank.expand(rows, *move.node.shape)
+        constants = move.constants if isinstance(move, Rule) else self.sweep.generator.constants[move.index - 1]
+        made = move.operation.tangent(move.node, kept[0], kept[1], given, constants, False)
+        columns = len(range(self.sweep.latent_dim)[self.columns])
+        return blank.expand(1, columns, *move.node.shape) if made is None else made
+
+    def whole(self, source: int) -> Tensor | None:
+        """Tangents with their factor, [rows or 1, columns, *shape]; None for what does not depend on the latent."""
+        tangents, factor = self.tangents.get(source), self.traced.factors.get(source)
+        if tangents is None or factor is None:
+            return tangents
+        factor = factor.unsqueeze(1).to(tangents.dtype)
+        if source in self.owned and self.waiting[source] == 1 and len(tangents) >= len(factor):
+            return tangents.mul_(factor)
+        return tangents * factor
+
+    def units(self, index: int) -> Tensor:
+        """The places of a row's units whose slope is not zero."""
+        found = self.traced.units.get(index)
+        if found is None:
+            found = self.traced.units[index] = self.traced.factors[index].flatten().nonzero().flatten()
+        return found
+
+    def gathered(self, move: Dense) -> Tensor:
+        """The tangents of a dense layer's inputs that are not idle, [1, columns, inputs left]."""
+        units, tangents = self.units(move.source), self.tangents[move.source]
+        if tangents.shape[2] == move.weight.shape[1]:
+            tangents = tangents.index_select(2, units)
+        if move.binary:
+            return tangents
+        return tangents * self.traced.factors[move.source].flatten()[units].to(tangents.dtype)
+
+    def dense(self, index: int, move: Dense) -> Tensor:
+        """A dense layer: whole, or what idle units leave of it."""
+        if not self.sweep.row_by_row or not (move.gathers or move.narrow is not None):
+            given = self.whole(move.source)
+            if given is None:
+                raise RuntimeError("a dense layer without tangents")
+            # The factor of a folded tail takes a row as one vector, whatever its shape.
+            flat = given.flatten(2) if given.shape[2:].numel() == move.weight.shape[1] else given
+            return product(flat, move.weight)
+        given = self.gathered(move) if move.gathers else self.whole(move.source)
+        if given is None:
+            raise RuntimeError("a dense layer without tangents")
+        if move.narrow is not None:
+            weight = move.weight.index_select(0, self.units(move.narrow))
+            return product(given, weight.index_select(1, self.units(move.source)) if move.gathers else weight)
+        units = self.units(move.source)
+        if len(move.columns) == 1:
+            return product(given, move.columns[0].index_select(0, units).t())
+        return self.in_blocks(index, move, given, units)
+
+    def in_blocks(self, index: int, move: Dense, given: Tensor, units: Tensor) -> Tensor:
+        """A wide dense layer by blocks of outputs, each with the last factor while it is in cache."""
+        factor = self.traced.factors.get(self.sweep.target) if self.finished(self.sweep.target) else None
+        dtype = self.sweep.generator.precision.dtype if factor is not None else self.sweep.dtype
+        made = torch.empty(1, given.shape[1], move.weight.shape[0], dtype=dtype, device=given.device)
+        first = 0
+        for columns in move.columns:
+            block = slice(first, first + columns.shape[1])
+            part = product(given, columns.index_select(0, units).t())
+            if factor is None:
+                made[:, :, block] = part
+            else:
+                torch.mul(part, factor.flatten(1)[:, None, block], out=made[:, :, block])
+            first = block.stop
+        return made
+
+    def finished(self, target: int) -> bool:
+        """Whether the last factor is multiplied in by the wide dense layer that it follows."""
+        at = target
+        while isinstance(move := self.sweep.moves.get(at), Scale):
+            at = move.source
+        return at != target and isinstance(move, Dense) and len(move.columns) > 1 and self.sweep.row_by_row
+
+    def convolve(self, index: int, move: Convolve) -> Tensor:
+        """A convolution of all columns as one batch."""
+        given = self.whole(move.source)
+        if given is None:
+            raise RuntimeError("a convolution without tangents")
+        batch = given.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        node = move.node
+        if move.shuffle is not None:
+            made = shuffled(batch, move.weight, move.shuffle, (node.shape[1], node.shape[2]))
+            return made.unflatten(0, given.shape[:2])
+        uneven = node.integers("uneven")
+        if any(uneven):
+            batch = torch.nn.functional.pad(batch, [side for far in reversed(uneven) for side in (0, far)])
+        made = torch.convolution(
+            batch,
+            move.weight,
+            None,
+            list(node.integers("stride")),
+            list(node.integers("padding")),
+            list(node.integers("dilation")),
+            node.flag("transposed"),
+            list(node.integers("output_padding")),
+            node.integer("groups"),
+        )
+        return made.unflatten(0, given.shape[:2])

@@ -1,0 +1,121 @@
+"""AUTO's k at rho 1 over each base that has a bank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from magnet_service.errors import MagnetError
+from magnet_service.generator import Manifold, Precision
+from magnet_service.registry.banks import BankShelf
+from magnet_service.registry.generators import HeldGenerator
+from magnet_service.sampling import Accuracy, Base, Law, SampleRequest, TopK
+from magnet_service.sampling.polarity import Weights
+
+__all__ = ["AutoTopK", "auto_top_ks"]
+
+_RHO = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoTopK:
+    """The k that AUTO takes at rho 1 over one base.
+
+    Attributes:
+        base: PRIOR or UNIFORM.
+        law: the base.
+        manifold: where the image is taken.
+        precision: arithmetic of the bank.
+        condition: of the bank; empty for a generator without conditions.
+        bank_id: the bank that answers; empty if there is none.
+        bank_revision: its rows; 0 if there is none.
+        bank_reason: how its law relates to the base.
+        top_k: the choice; None where there is no bank.
+        problem: why there is no choice; empty where there is one.
+    """
+
+    base: Base
+    law: str
+    manifold: Manifold = Manifold.OUTPUT
+    precision: Precision = Precision.FLOAT32
+    condition: str = ""
+    bank_id: str = ""
+    bank_revision: int = 0
+    bank_reason: str = ""
+    top_k: TopK | None = None
+    problem: str = ""
+
+
+def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
+    """Looks up what AUTO takes at rho 1, by the banks that a draw would take.
+
+    Arguments:
+        shelf: the banks.
+        held: the generator.
+
+    Returns:
+        First the prior and the default uniform base on OUTPUT in float32, with the command that builds a bank where
+        none answers; then every other law, manifold, precision or condition that has a bank.
+
+    Raises:
+        Nothing: a bank that cannot be read says so in its entry.
+
+    Accuracy: as `choose_top_k`.
+
+    Cost: one pass over the rows of a bank for each k tried.
+    """
+    found = [_of_base(shelf, held, Base.PRIOR)]
+    uniform = _of_base(shelf, held, Base.UNIFORM)
+    if uniform.law != found[0].law:
+        found.append(uniform)
+    seen = {_key(entry) for entry in found}
+    for bank in shelf.preferred(held.generator.digest):
+        spec = bank.spec
+        entry = AutoTopK(
+            base=Base.PRIOR if spec.base_law == held.prior else Base.UNIFORM,
+            law=spec.law,
+            manifold=spec.manifold,
+            precision=spec.precision,
+            condition=spec.condition,
+        )
+        if _key(entry) not in seen:
+            found.append(_of_bank(shelf, entry, bank.id, spec.base_law))
+    return tuple(found)
+
+
+def _of_base(shelf: BankShelf, held: HeldGenerator, base: Base) -> AutoTopK:
+    request = SampleRequest(count=1, rho=_RHO, base=base)
+    law = request.base_law(held.prior)
+    try:
+        choice, rows = shelf.choose(held, request)
+    except MagnetError as error:
+        command = error.metadata.get("command")
+        problem = error.message if command is None else f"no bank yet: {command}"
+        return AutoTopK(base=base, law=law.to_text(), problem=problem)
+    return AutoTopK(
+        base=base,
+        law=law.to_text(),
+        bank_id=choice.spec.id,
+        bank_revision=len(rows),
+        bank_reason=choice.reason,
+        top_k=Weights(rows, law, choice.spec.base_law, _largest_k(choice.accuracy)).choose_top_k(_RHO),
+    )
+
+
+def _of_bank(shelf: BankShelf, entry: AutoTopK, bank_id: str, law: Law) -> AutoTopK:
+    known = {**vars(entry), "bank_id": bank_id}
+    try:
+        bank = shelf.open(bank_id)
+        rows = bank.rows()
+    except MagnetError as error:
+        return AutoTopK(**{**known, "problem": error.message})
+    top_k = Weights(rows, law, law, _largest_k(bank.manifest.accuracy)).choose_top_k(_RHO)
+    reason = f"its law is the base, {law.to_text()}"
+    return AutoTopK(**{**known, "bank_revision": len(rows), "bank_reason": reason, "top_k": top_k})
+
+
+def _largest_k(accuracy: Accuracy | None) -> int | None:
+    return None if accuracy is None else accuracy.largest_k
+
+
+def _key(entry: AutoTopK) -> tuple[str, Manifold, Precision, str]:
+    return entry.law, entry.manifold, entry.precision, entry.condition
