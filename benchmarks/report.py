@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["Case", "arguments", "machine", "report", "seconds"]
+__all__ = ["Case", "arguments", "machine", "parser", "report", "seconds"]
 
 Case = Mapping[str, str | int | float | bool | None]
 
@@ -56,12 +56,17 @@ def seconds(rivals: Mapping[str, Callable[[], object]], rounds: int) -> dict[str
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
+def parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """The options that every benchmark has: `--json` and `--rounds`."""
+    options = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    options.add_argument("--json", type=Path, default=Path("build/bench") / f"{name}.json", help="file to write")
+    options.add_argument("--rounds", type=int, default=5, help="timed turns of each rival")
+    return options
+
+
 def arguments(name: str, description: str | None) -> argparse.Namespace:
-    """The command line of a benchmark: `--json` and `--rounds`."""
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
-    parser.add_argument("--json", type=Path, default=Path("build/bench") / f"{name}.json", help="file to write")
-    parser.add_argument("--rounds", type=int, default=5, help="timed turns of each rival")
-    return parser.parse_args()
+    """The command line of a benchmark without options of its own."""
+    return parser(name, description).parse_args()
 
 
 def report(path: Path, cases: Sequence[Case]) -> None:

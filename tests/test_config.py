@@ -50,6 +50,37 @@ def test_repositories_are_separated_as_in_path(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("1048576", 2**20),
+        (3 * 2**20, 3 * 2**20),
+        ("512M", 2**29),
+        ("512 m", 2**29),
+        ("1.5G", 3 * 2**29),
+        ("2GiB", 2**31),
+        ("1tb", 2**40),
+    ],
+)
+def test_memory_is_read_in_bytes_or_in_powers_of_1024(
+    value: object, wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load_settings(max_memory=value).max_memory == wanted
+    monkeypatch.setenv("MAGNET_MAX_MEMORY", str(value))
+    assert load_settings().max_memory == wanted
+
+
+def test_memory_is_left_to_the_device_where_nothing_is_set() -> None:
+    assert load_settings().max_memory is None
+
+
+@pytest.mark.parametrize("value", ["7x", "-1", "", "1M2", "G", "100", 100, 1.5e7 + 0.5])
+def test_memory_that_is_none_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match="K, M, G or T") as caught:
+        load_settings(max_memory=value)
+    assert caught.value.field == "max_memory"
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [("port", 70000), ("device", "gpu"), ("tile_rows", 0), ("drain_seconds", float("nan")), ("log_level", "loud")],
 )

@@ -248,8 +248,9 @@ def test_limits_are_told(repository: Path, tmp_path: Path) -> None:
 
 
 def test_the_device_is_found_or_refused(repository: Path, tmp_path: Path) -> None:
-    auto = Registry([repository], tmp_path).engine()
-    assert auto == Engine(device="cuda:0" if torch.cuda.is_available() else "cpu", threads=1)
+    auto = Registry([repository], tmp_path, max_memory=2**30).engine()
+    assert auto == Engine(device="cuda:0" if torch.cuda.is_available() else "cpu", threads=1, max_memory=2**30)
+    assert (Registry([repository], tmp_path).engine().max_memory or 0) > 2**20
     with pytest.raises(InvalidInput) as caught:
         Registry([repository], tmp_path, device="cuda:99")
     assert caught.value.field == "device"

@@ -18,6 +18,10 @@ _OPTIONS = {
     "output.range": "output-range",
     "output.layout": "layout",
     "labels.names": "labels",
+    "condition.kind": "condition",
+    "condition.classes": "condition",
+    "condition.width": "condition",
+    "condition.labels": "condition-labels",
     "labels.training_shares": "training-shares",
     "repositories": "repository",
 }

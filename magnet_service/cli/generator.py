@@ -85,7 +85,7 @@ def show(
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(show_default=False, help="Its name: a-z, 0-9, - and _.")],
-    file: Annotated[Path, typer.Argument(show_default=False, help="A .pt2 archive of torch.export.")],
+    file: Annotated[Path, typer.Argument(show_default=False, help="A .pt2 archive of torch.export, or an .onnx file.")],
     prior: Annotated[
         str | None,
         typer.Option(help="Law of the latents: normal, uniform(low=-1, high=1), ball(radius=3) ... [normal]"),
@@ -102,9 +102,25 @@ def add(
     training_shares: Annotated[
         str | None, typer.Option(metavar="P,Q,...", help="Share of each class in the training data.")
     ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(metavar="KIND:N", help="Of a conditional one: one_hot:CLASSES, index:CLASSES or vector:NUMBERS."),
+    ] = None,
+    condition_labels: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Names of those classes, in order.")
+    ] = None,
     description: Annotated[str | None, typer.Option(help="One sentence.")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the weights, by its SPDX name.")] = None,
     source: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
+    latent_node: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Inner value to take as the latent (StyleGAN's w), named as `show` lists it."
+        ),
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Feature network of its outputs, for --manifold features.")
+    ] = None,
     new_version: Annotated[
         bool, typer.Option("--new-version", help="Add the next version of a generator that exists.")
     ] = False,
@@ -113,7 +129,7 @@ def add(
     store: _Store = None,
     json: Json = False,
 ) -> None:
-    """Verifies a .pt2 file and copies it into a repository; a running server holds it at once.
+    """Verifies a .pt2 or .onnx file and copies it into a repository; a running server holds it at once.
 
     No pickle in it is ever read. Its outputs are compared with a reference and its Jacobian with autograd.
     """
@@ -126,9 +142,13 @@ def add(
         layout=layout,
         labels=labels,
         training_shares=training_shares,
+        condition=condition,
+        condition_labels=condition_labels,
         description=description,
         licence=licence,
         source=source,
+        latent_node=latent_node,
+        features=features,
         new_version=new_version,
         rank_latents=rank_latents,
         store=store,

@@ -41,9 +41,13 @@ def add_file(
     layout: str | None,
     labels: str | None,
     training_shares: str | None,
+    condition: str | None,
+    condition_labels: str | None,
     description: str | None,
     licence: str | None,
     source: str | None,
+    latent_node: str | None = None,
+    features: Path | None = None,
     new_version: bool,
     rank_latents: int = RANK_LATENTS,
     store: Path | None = None,
@@ -54,8 +58,10 @@ def add_file(
         repository: folder; the first of the settings when None.
         name: of the generator.
         file: the archive.
-        labels, training_shares: with commas between.
-        prior, output_range, layout, description, licence, source, new_version: as in `add_generator`.
+        labels, training_shares, condition_labels: with commas between.
+        condition: kind and number of classes, as `one_hot:10`.
+        prior, output_range, layout, description, licence, source, latent_node, features, new_version: as in
+            `add_generator`.
         rank_latents, store: as in `verify_name`.
 
     Returns:
@@ -69,10 +75,11 @@ def add_file(
     """
     _check(rank_latents)
     target = settings(repositories=_listed(repository)).repositories[0]
-    names = None if labels is None else tuple(label.strip() for label in labels.split(","))
+    names = None if labels is None else _names(labels)
     shares = None if training_shares is None else _numbers(training_shares)
     try:
         from magnet_service.generator import GeneratorCard, add_generator
+        from magnet_service.generator.condition import ConditionCard
         from magnet_service.sampling import parse_law
     except ModuleNotFoundError as error:
         raise needs_server_parts(error) from error
@@ -84,6 +91,12 @@ def add_file(
         except InvalidInput as error:
             raise InvalidInput(error.message, field="prior") from error
 
+    given = None
+    if condition is not None:
+        kind, width = _condition(condition)
+        given = ConditionCard(kind, width, () if condition_labels is None else _names(condition_labels))
+    elif condition_labels is not None:
+        raise InvalidInput("write --condition beside the labels, as --condition=one_hot:10", field="condition.labels")
     _, version, _ = add_generator(
         target,
         name,
@@ -93,9 +106,12 @@ def add_file(
         layout=layout,
         labels=names,
         training_shares=shares,
+        condition=given,
         description=description,
         licence=licence,
         source=source,
+        latent_node=latent_node,
+        features=features,
         new_version=new_version,
         check=check,
     )
@@ -144,6 +160,17 @@ def _check(rank_latents: int) -> None:
 
 def _listed(repository: Path | None) -> list[Path] | None:
     return None if repository is None else [repository]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _condition(text: str) -> tuple[str, int]:
+    kind, _, width = text.partition(":")
+    if not (width.isascii() and width.isdigit()):
+        raise InvalidInput(f"write KIND:N, as one_hot:10, index:10 or vector:3; not {text!r}", field="condition")
+    return kind, int(width)
 
 
 def _numbers(text: str) -> tuple[float, ...]:

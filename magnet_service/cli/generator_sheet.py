@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
 
-from magnet_client import AutoTopK, GeneratorInfo, RankStatistics
+from magnet_client import AutoTopK, Conditions, GeneratorInfo, RankStatistics
 from magnet_service.cli.terminal import grid, number, sheet_of, short_law
 
 __all__ = ["generator_sheets"]
@@ -41,7 +41,7 @@ def generator_sheets(found: GeneratorInfo) -> Iterator[RenderableType]:
     yield _facts(found)
     yield _graph(found)
     if found.rank is not None:
-        yield _ranks(found.rank)
+        yield _ranks(found.rank, "on the outputs" + (", in equal shares of the classes" if found.conditions else ""))
         yield _spectrum(found.rank)
         yield _spread(found.rank)
     if found.auto_top_k:
@@ -62,7 +62,10 @@ def _facts(found: GeneratorInfo) -> RenderableType:
             ("description", found.description),
             ("format", found.format),
             ("latents", short_law(found.prior)),
+            ("latent node", found.latent_node),
+            ("condition", _condition(found.conditions)),
             ("outputs", f"{_shape(found.output_shape)}, {found.layout}, {low:g} to {high:g}"),
+            ("features", found.features),
             ("labels", labels),
             ("licence", found.licence),
             ("source", found.source),
@@ -75,6 +78,15 @@ def _facts(found: GeneratorInfo) -> RenderableType:
             ("bits depend on", f"a row's place: {place}; its neighbours: {neighbours}"),
         ]
     )
+
+
+def _condition(given: Conditions | None) -> str:
+    if given is None:
+        return ""
+    if given.kind == "vector":
+        return f"vector of {given.width} numbers"
+    names = f": {', '.join(given.labels)}" if given.labels else ""
+    return f"{given.kind} of {given.width} classes{names}"
 
 
 def _differences(found: GeneratorInfo) -> str:
@@ -105,10 +117,10 @@ def _graph(found: GeneratorInfo) -> RenderableType:
     return grid("", columns, nodes)
 
 
-def _ranks(rank: RankStatistics) -> RenderableType:
+def _ranks(rank: RankStatistics, where: str) -> RenderableType:
     columns = len(rank.log_volume_sd)
     if len(rank.rank_counts) == 1:
-        return sheet_of([("rank", f"{rank.rank_max} of {columns} at all {rank.latents} latents, on the outputs")])
+        return sheet_of([("rank", f"{rank.rank_max} of {columns} at all {rank.latents} latents, {where}")])
     fact = f"{rank.rank_min} to {rank.rank_max}, median {rank.rank_median} of {columns} at {rank.latents} latents"
     width = -(-(rank.rank_max - rank.rank_min + 1) // _MOST_RANKS)
     bins: dict[int, int] = {}
@@ -124,7 +136,7 @@ def _ranks(rank: RankStatistics) -> RenderableType:
         )
         for first in range(rank.rank_min, rank.rank_max + 1, width)
     ]
-    return Group(sheet_of([("rank", f"{fact}, on the outputs")]), "", grid("", ("rank", "latents>", ""), rows))
+    return Group(sheet_of([("rank", f"{fact}, {where}")]), "", grid("", ("rank", "latents>", ""), rows))
 
 
 def _spectrum(rank: RankStatistics) -> RenderableType:
@@ -159,7 +171,7 @@ def _auto(entry: AutoTopK) -> tuple[str, str]:
     asked += [part for part in (entry.precision, entry.condition) if part not in ("", "float32")]
     law = short_law(entry.law)
     if not entry.top_k:
-        return ", ".join(asked), f"{law}: {entry.reason}"
+        return ", ".join(asked), f"{law}: {entry.reason}" if law else entry.reason
     return ", ".join(asked), (
         f"k = {entry.top_k} of {law}: {entry.reason}; bank {entry.bank_id} of {entry.bank_revision:,} rows, "
         f"{short_law(entry.bank_reason)}"

@@ -69,6 +69,7 @@ def render_card(card: GeneratorCard) -> str:
         f"prior = {_quoted(card.prior)}",
         f"licence = {_quoted(card.licence)}",
         f"source = {_quoted(card.source)}",
+        *(f"{key} = {_quoted(text)}" for key in ("latent_node", "features") if (text := getattr(card, key))),
         "",
         "[output]",
         f"layout = {_quoted(card.layout)}",
@@ -108,7 +109,7 @@ def _arguments(document: dict[str, Any]) -> dict[str, Any]:
     ):
         for key in table:
             _require(key in keys, prefix + key, f"this key is unknown; {', '.join(sorted(keys))} are known")
-    for key in ("name", "description", "prior", "licence", "source"):
+    for key in ("name", "description", "prior", "licence", "source", "latent_node", "features"):
         _require(isinstance(document.get(key, ""), str), key, "write a string")
     _require(type(document["latent_dim"]) is int, "latent_dim", "write an integer of at least 1")
     _require(isinstance(output.get("layout", ""), str), "output.layout", "write a string")

@@ -81,13 +81,14 @@ class Composition:
             64 hexadecimal digits: of `whole`, the place of the latent node, and the digest of the feature network.
 
         Raises:
-            Nothing.
+            The same as `parts`.
 
         Accuracy: exact.
         """
         if not self.latent_node and self.features is None:
             return whole
-        place = names_of(graph).index(self.latent_node) if self.latent_node else None
+        before = self.parts(graph).mapping
+        place = None if before is None else names_of(graph).index(self.latent_node)
         features = None if self.features is None else self.features.digest()
         return hashlib.sha256(json.dumps(["composition", 1, whole, place, features]).encode()).hexdigest()
 

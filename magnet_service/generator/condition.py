@@ -102,7 +102,7 @@ class ConditionCard:
             The same condition by index, or the vector as it is.
 
         Raises:
-            InvalidInput: an unknown label (the nearest ones are named), an index beyond the classes, a vector of another
+            InvalidInput: an unknown label (the nearest are named), an index beyond the classes, a vector of another
                 width, or a class where a vector is taken and the other way round (field `condition`).
 
         Accuracy: exact.

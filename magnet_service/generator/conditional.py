@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,12 +16,12 @@ from magnet_service.errors import InvalidInput, UnsupportedOperation
 from magnet_service.generator.graph import Graph, written
 from magnet_service.generator.lowering import lower
 from magnet_service.generator.operations import Node
-from magnet_service.generator.program import Argument, BatchSize, ConditionInput, Constant, Program, Value
+from magnet_service.generator.program import Argument, BatchSize, Call, ConditionInput, Constant, Program, Value
 
 if TYPE_CHECKING:
     from magnet_service.generator.generator import Generator
 
-__all__ = ["ConditionValue", "Conditional", "program_digest"]
+__all__ = ["ConditionValue", "Conditional", "bound", "program_digest"]
 
 ConditionValue = Tensor | int | Sequence[float]
 _KEPT = 64
@@ -122,6 +122,31 @@ class Conditional:
         )
         attributes = {name: written(value) for name, value in sorted(node.attributes.items())}
         return node.operation, json.dumps(attributes), tensors, node.shape
+
+
+def bound(program: Program, condition: Tensor) -> Program:
+    """The program of one condition, which is a constant of it from then on.
+
+    Arguments:
+        program: a conditional program.
+        condition: of the shape and the type of its input.
+
+    Returns:
+        An unconditional program; its first call repeats the condition for every row.
+
+    Raises:
+        InvalidInput: the program takes no condition (field `condition`).
+
+    Accuracy: exact.
+    """
+    expected = program.condition
+    if expected is None:
+        raise InvalidInput("this program takes no condition; leave it out.", field="condition")
+    name = f"{expected.name} (held fixed)"
+    sizes: tuple[Argument, ...] = (BatchSize(), *expected.shape)
+    repeat = Call("aten.expand.default", {"self": Constant(name), "size": sizes}, (expected.name,), "the condition")
+    held = condition.to(expected.dtype).reshape(1, *expected.shape)
+    return replace(program, calls=(repeat, *program.calls), constants={**program.constants, name: held}, condition=None)
 
 
 def program_digest(program: Program) -> str:

@@ -170,16 +170,24 @@ class Generator:
         return found.to(device=self.device, precision=self.precision)
 
     @staticmethod
-    def from_module(module: nn.Module, latent_dim: int, latent_shape: tuple[int, ...] | None = None) -> Generator:
+    def from_module(
+        module: nn.Module,
+        latent_dim: int,
+        latent_shape: tuple[int, ...] | None = None,
+        *,
+        condition: Tensor | None = None,
+    ) -> Generator:
         """Export a module of this process and load it; the module is not changed.
 
         Arguments:
             module: taken in evaluation mode, called with latents [rows, *latent_shape].
             latent_dim: d.
             latent_shape: of one latent as the module takes it; `(latent_dim,)` where None.
+            condition: of a conditional module, `module(latents, condition)`, examples, one a row: `torch.eye(10)` for
+                one-hot classes, `torch.arange(10)` for indices, [n, width] for vectors.
 
         Returns:
-            The generator, float32 on the CPU.
+            The generator, float32 on the CPU; of a conditional module with its condition open, see `conditioned`.
 
         Raises:
             InvalidInput: the module does not take latents of that shape.
@@ -194,7 +202,7 @@ class Generator:
         """
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "generator.pt2"
-            export_module(module, latent_dim, path, latent_shape=latent_shape, outputs_probe=False)
+            export_module(module, latent_dim, path, latent_shape=latent_shape, condition=condition, outputs_probe=False)
             return Generator.from_program(read_archive(path))
 
     def to(self, *, device: torch.device | str | None = None, precision: Precision | None = None) -> Generator:

@@ -89,7 +89,11 @@ _OPTIONS: Mapping[str, Callable[[str, torch.dtype], object]] = {
 
 
 def interpret(
-    program: Program, latents: Float[Tensor, "rows latent"], conditions: Tensor | None = None
+    program: Program,
+    latents: Float[Tensor, "rows latent"],
+    conditions: Tensor | None = None,
+    *,
+    replacing: Mapping[str, Tensor] | None = None,
 ) -> Float[Tensor, "rows ..."]:
     """Run a program as its file says, call by call, through torch's own operators.
 
@@ -99,6 +103,7 @@ def interpret(
         program: any program whose calls are all in `ALLOWED`.
         latents: [rows, d] on the CPU, float32 or float64: constants are cast to the same.
         conditions: of a conditional program, one for each row [rows, *its shape].
+        replacing: values by name that the rest of the program shall read instead of what its calls compute.
 
     Returns:
         [rows, *output_shape] in the dtype of the latents; also a program of a fixed batch takes any number of rows.
@@ -137,6 +142,9 @@ def interpret(
     for call in program.calls:
         results = _run(_stated(call, program), values, constants, len(latents), latents.dtype)
         values.update(zip(call.outputs, results, strict=False))
+        for name in call.outputs:
+            if replacing is not None and name in replacing:
+                values[name] = replacing[name].clone()  # what follows may write over it
     output = values.get(program.output)
     if output is None or output.ndim < 2 or len(output) != len(latents):
         raise DamagedData(f"The program returns no tensor of shape [{len(latents)}, ...]: its rows are not its batch.")

@@ -22,6 +22,8 @@ __all__ = ["Builder", "Given"]
 Given: TypeAlias = Held | BatchSize | int | float | bool | str | tuple["Given", ...] | None
 
 _LARGEST = 1 << 28
+_INDEX = "index"
+_FREE, _TIMES = 1 << 22, 8
 _PROBE_ROWS = 61
 _TYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 
@@ -33,20 +35,24 @@ class Builder:
         values: what the names of the graph stand for.
         calls: written so far.
         constants: tensors that the calls read, by name.
-        left: numbers that computed constants may still hold, all of them together.
+        left: numbers that computed constants may still hold, all of them together: a multiple of those stored.
     """
 
     def __init__(self, taken: set[str]) -> None:
         self.values: dict[str, Held] = {}
         self.calls: list[Call] = []
         self.constants: dict[str, Tensor] = {}
-        self.left = _LARGEST
+        self.left = _FREE
         self._taken = set(taken)
+
+    def earn(self, count: int) -> None:
+        """Allow more computed constants for the numbers of a weight that is stored."""
+        self.left += _TIMES * count
 
     def spend(self, count: int) -> None:
         """Count the numbers of a constant that is about to be computed; ValueError where they are too many."""
         if count > self.left:
-            raise ValueError(f"constants of more than {_LARGEST} numbers would have to be computed")
+            raise ValueError("far more constants would have to be computed than the file holds weights")
         self.left -= count
 
     def call(self, node: OnnxNode, target: str, count: int, arguments: Mapping[str, Given]) -> tuple[Held, ...]:
@@ -69,15 +75,16 @@ class Builder:
 
         Accuracy: exact; constants computed from constants are rounded to float32.
         """
+        has_rows = _has_rows(tuple(arguments.values()))
+        written = {key: self._written(node, key, value) for key, value in arguments.items()} if has_rows else {}
         outline = self._outline(target, arguments)
         for tensor in outline[:count]:
             if math.prod(tensor.shape[1:]) > _LARGEST:
                 node.refuse(f"a row of {math.prod(tensor.shape[1:])} numbers is too large")
-        if not _has_rows(tuple(arguments.values())):
+        if not has_rows:
             self.spend(sum(tensor.numel() for tensor in outline[:count]))
             results = _run(target, {key: _real(value) for key, value in arguments.items()})
             return tuple(Known(_single(tensor).numpy()) for tensor in results[:count])
-        written = {key: self._written(node, value) for key, value in arguments.items()}
         names = tuple(self._fresh(node) for _ in range(count))
         self.calls.append(Call(target, written, names, node.place))
         for tensor in outline[:count]:
@@ -110,31 +117,30 @@ class Builder:
     def _outline(self, target: str, arguments: Mapping[str, Given]) -> tuple[Tensor, ...]:
         return _run(target, {key: _ghost(value) for key, value in arguments.items()})
 
-    def _written(self, node: OnnxNode, value: Given) -> Argument:
+    def _written(self, node: OnnxNode, role: str, value: Given) -> Argument:
         if isinstance(value, Rows):
             return Value(value.name)
         if isinstance(value, Known):
-            return self._constant(node, value)
-        return tuple(self._written(node, item) for item in value) if isinstance(value, tuple) else value
+            return self._constant(node, role, value)
+        return tuple(self._written(node, role, item) for item in value) if isinstance(value, tuple) else value
 
-    def _constant(self, node: OnnxNode, known: Known) -> Constant:
-        name = known.name if known.name is not None else self._fresh(node)
-        if name in self.constants:
-            return Constant(name)
+    def _constant(self, node: OnnxNode, role: str, known: Known) -> Constant:
         array = known.array
         what = f"the tensor {known.name[:120]!r}" if known.name is not None else "a tensor"
         if array.dtype == object:
             node.refuse("the number of rows is used as a number")
-        if array.dtype.kind == "f" and array.dtype != np.float32:
+        if array.dtype != np.float32 and not (role == _INDEX and array.dtype.kind in "iu"):
             raise RefusedArchive(
                 f"{node.place}: {what} is {array.dtype}, and only float32 is read: export the generator in float32 "
                 f"(module.float()).",
                 reason="ELEMENT_TYPE",
                 metadata={"place": node.place},
             )
-        tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
-        check_finite(tensor, f"{node.place}: {what}")
-        self.constants[name] = tensor
+        name = known.name if known.name is not None else self._fresh(node)
+        if name not in self.constants:
+            tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+            check_finite(tensor, f"{node.place}: {what}")
+            self.constants[name] = tensor
         return Constant(name)
 
     def _fresh(self, node: OnnxNode) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import ModelProto
 
 from magnet_service.errors import DamagedData, InvalidInput, RefusedArchive
@@ -47,7 +47,22 @@ def read_model(path: Path, max_bytes: int) -> ModelProto:
         raise DamagedData(f"{path} is not an ONNX file, or was cut short ({error}). {_EXPORT_AGAIN}") from error
     if not model.HasField("graph") or not model.graph.node:
         raise DamagedData(f"{path} holds no graph: it is not an ONNX file, or was cut short. {_EXPORT_AGAIN}")
+    _check_text(model, path)
     return model
+
+
+def _check_text(message: Message, path: Path) -> None:
+    """Refuse names that are not UTF-8: the parser hands them on as bytes, which equal no other name."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            for text in [value] if isinstance(value, str | bytes) else value:
+                if isinstance(text, bytes):
+                    raise DamagedData(
+                        f"{path}: {field.full_name} holds {text[:40]!r}, which is no text. {_EXPORT_AGAIN}"
+                    )
+        elif field.type == field.TYPE_MESSAGE:
+            for inner in [value] if isinstance(value, Message) else value:
+                _check_text(inner, path)
 
 
 def standard_opset(versions: dict[str, int], where: str) -> int:

@@ -54,9 +54,17 @@ def translate_matmul(reading: Reading) -> Held:
     return reading.emit("matmul.default", self=left, other=right)
 
 
+def groups(reading: Reading) -> int:
+    """Groups of channels."""
+    found = reading.node.integer("group", 1)
+    if not 1 <= found < 1 << 31:
+        reading.node.damaged(f"group is {found}")
+    return found
+
+
 def translate_convolution(reading: Reading) -> Held:
     """Conv with any padding: what is uneven is padded before."""
-    node, value, weight = reading.node, reading.rows(0), reading.known(1)
+    value, weight = reading.rows(0), reading.known(1)
     dims = weight.array.ndim - 2
     if dims not in (1, 2, 3) or value.rank != dims + 2:
         reading.refuse(f"a weight of shape {weight.array.shape} does not fit a row of shape {value.shape}")
@@ -74,13 +82,13 @@ def translate_convolution(reading: Reading) -> Held:
         stride=window.stride,
         padding=padding,
         dilation=window.dilation,
-        groups=node.integer("group", 1),
+        groups=groups(reading),
     )
 
 
 def translate_transposed_convolution(reading: Reading) -> Held:
     """ConvTranspose with any padding: what is uneven is cut off after."""
-    node, value, weight = reading.node, reading.rows(0), reading.known(1)
+    value, weight = reading.rows(0), reading.known(1)
     dims = weight.array.ndim - 2
     if dims not in (1, 2, 3) or value.rank != dims + 2:
         reading.refuse(f"a weight of shape {weight.array.shape} does not fit a row of shape {value.shape}")
@@ -96,7 +104,7 @@ def translate_transposed_convolution(reading: Reading) -> Held:
         stride=window.stride,
         padding=padding,
         output_padding=window.output_padding,
-        groups=node.integer("group", 1),
+        groups=groups(reading),
         dilation=window.dilation,
     )
     for place, (begin, end, even) in enumerate(zip(window.begin, window.end, padding, strict=True)):

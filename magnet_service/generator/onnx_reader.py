@@ -153,3 +153,4 @@ def _read_weights(model: ModelProto, nodes: list[OnnxNode], tensors: TensorReade
                 metadata={"tensor": tensor.name[:120]},
             )
         builder.values[tensor.name] = Known(array, tensor.name)
+        builder.earn(array.size)

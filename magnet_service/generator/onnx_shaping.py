@@ -88,7 +88,10 @@ def translate_unsqueeze(reading: Reading) -> Held:
         reading.node.damaged("its axes are missing")
     rank = value.rank + len(axes)
     result: Held = value
-    for place in sorted(reading.axis(axis, rank) for axis in axes):
+    places = sorted(reading.axis(axis, rank) for axis in axes)
+    if len(set(places)) != len(places):
+        reading.node.damaged(f"axes {axes[:8]} name one place twice")
+    for place in places:
         result = reading.emit("unsqueeze.default", self=result, dim=place)
     return result
 

@@ -62,7 +62,7 @@ def translate(reading: Reading, tensors: TensorReader) -> tuple[Held, ...]:
     if node.op not in OPERATORS:
         reading.refuse(
             f"the operator {node.op[:80]} is not supported. Rewrite that layer with others and export again; "
-            f"`docs` list those that are read"
+            f"docs/onnx.md lists those that are read"
         )
     try:
         if node.op == "Constant":

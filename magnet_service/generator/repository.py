@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from magnet_service.errors import DuplicateResource, Refused, UnknownResource
+from magnet_service.errors import DuplicateResource, InvalidInput, Refused, UnknownResource
 from magnet_service.generator.card import GeneratorCard, check_name, infer_layout
 from magnet_service.generator.card_file import CARD_FILE, read_card, render_card
 from magnet_service.generator.condition import ConditionCard
+from magnet_service.generator.feature_file import compose, feature_path
 from magnet_service.generator.formats import ARCHIVE_FILE, ONNX_FILE, PROBE_FILE, copy_into, read_file
 from magnet_service.generator.generator import Generator
 from magnet_service.generator.interpreter import interpret
@@ -19,7 +20,8 @@ from magnet_service.generator.probe import ProbeSource, probe_beside, probe_late
 from magnet_service.generator.program import Program
 from magnet_service.generator.staging import publish, staging
 from magnet_service.generator.verify import Verification
-from magnet_service.generator.verify_conditions import probe_conditions, verify_all
+from magnet_service.generator.verify_composition import verify_composition
+from magnet_service.generator.verify_conditions import implied_condition, probe_conditions, verify_all
 from magnet_service.generator.versions import (
     check_fit,
     generator_names,
@@ -52,6 +54,8 @@ def add_generator(
     description: str | None = None,
     licence: str | None = None,
     source: str | None = None,
+    latent_node: str | None = None,
+    features: Path | None = None,
     new_version: bool = False,
     check: Callable[[GeneratorCard], None] | None = None,
 ) -> tuple[GeneratorCard, int, Verification]:
@@ -70,11 +74,14 @@ def add_generator(
         layout: of one output; inferred from its shape unless given.
         labels: names of the classes of the training set.
         training_shares: their shares in it.
-        condition: the conditions that it takes; of a conditional file without, those that its input states: one-hot or
-            a vector of its width. An index must be described, since its file does not say how many classes there are.
+        condition: the conditions that it takes; of a conditional file without, one-hot of its input's width. An
+            index must be described, or have labels, since its file does not say how many classes there are.
         description: free text.
         licence: of the weights.
         source: where they come from.
+        latent_node: name of the inner value that shall be the latent, as the list of its operations has it.
+        features: file of a feature network that takes its outputs; copied beside `generator.toml`, or, with a new
+            version, into that version's folder.
         new_version: add the next version of a generator that exists; then all fields that are given must be those of
             its card.
         check: called with the card before anything is published; what it raises stops the addition.
@@ -105,6 +112,8 @@ def add_generator(
         "description": description,
         "licence": licence,
         "source": source,
+        "latent_node": latent_node,
+        "features": None if features is None else features.name,
     }
     wanted = {field: value for field, value in given.items() if value is not None}
     read_file(file)  # refuse it before anything is written, by the name that the user knows
@@ -113,11 +122,15 @@ def add_generator(
         home.mkdir()
         copy = copy_into(file, home)
         program = read_file(copy)  # what is verified is the copy that stays
-        generator = Generator.from_program(program)
+        plain = Generator.from_program(program)
+        node = latent_node or ("" if existing is None else existing.latent_node)
+        composed = compose(plain, node, _features(features, existing, folder, stage, home))
+        generator = composed.generator
         card = _card(existing, name, generator, wanted)
         if check is not None:
             check(card)
-        verification = _verify_new(generator, program, card.condition, file, copy)
+        verification = _verify_new(plain, program, card.condition, file, copy)
+        verification = verify_composition(verification, generator, program, composed.features)
         if existing is not None:
             version = max(versions(folder), default=0) + 1
             publish(home, folder / str(version))
@@ -125,6 +138,20 @@ def add_generator(
         (stage / CARD_FILE).write_text(render_card(card), encoding="utf-8")
         publish(stage, folder)
         return card, 1, verification
+
+
+def _features(
+    given: Path | None, existing: GeneratorCard | None, folder: Path, stage: Path, home: Path
+) -> Path | None:
+    if given is None:
+        # A version that has no file of its own reads the one beside generator.toml.
+        return None if existing is None else feature_path(existing, folder / "NEW_VERSION")
+    target = (stage if existing is None else home) / given.name
+    try:
+        shutil.copyfile(given, target)
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no file {given}.", field="features") from error
+    return target
 
 
 def _existing_card(folder: Path, new_version: bool) -> GeneratorCard | None:
@@ -144,7 +171,8 @@ def _existing_card(folder: Path, new_version: bool) -> GeneratorCard | None:
 def _card(existing: GeneratorCard | None, name: str, generator: Generator, wanted: dict[str, Any]) -> GeneratorCard:
     if existing is None:
         layout = infer_layout(generator.output_shape) if "layout" not in wanted else wanted["layout"]
-        card = GeneratorCard(name, generator.latent_dim, **{**wanted, "layout": layout})
+        condition = wanted.get("condition", implied_condition(generator, wanted.get("labels", ())))
+        card = GeneratorCard(name, generator.latent_dim, **{**wanted, "layout": layout, "condition": condition})
     else:
         card = existing
         for field, value in wanted.items():

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from magnet_service.errors import DamagedData
+from magnet_service.errors import DamagedData, Refused
+from magnet_service.generator.composition import Composition
 from magnet_service.generator.generator import Generator
 from magnet_service.generator.interpreter import interpret
 from magnet_service.generator.manifold import Manifold
 from magnet_service.generator.precision import Precision
 from magnet_service.generator.program import Program
+from magnet_service.generator.verify import FORWARD_TOLERANCE, JACOBIAN_TOLERANCE, Verification
 
-__all__ = ["CompositionErrors", "composition_errors"]
+__all__ = ["verify_composition"]
 
 _ROWS = 3
 _COLUMNS = 8
@@ -25,38 +27,55 @@ _SEED = 19121234
 Function = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class CompositionErrors:
-    """How far a composed generator is from the interpreter.
+def verify_composition(
+    verification: Verification, generator: Generator, program: Program, features: Program | None
+) -> Verification:
+    """Compare outputs, features and Jacobians of a composed generator with the interpreter; itself where it is plain.
 
-    Attributes:
-        forward: largest |value - reference| over largest |reference|, outputs and features, float32.
-        jacobian: the same of random bilinear forms u^T J v with respect to the generator's own latent, float64, against
-            autograd; and of the outputs at other latents of the file with the latent node held, which must not differ.
-    """
-
-    forward: float
-    jacobian: float
-
-
-def composition_errors(generator: Generator, program: Program, features: Program | None) -> CompositionErrors:
-    """Compare outputs, features and Jacobians of a composed generator with the interpreter.
+    Forwards of outputs and features in float32; random bilinear forms u^T J v with respect to the generator's own
+    latent in float64, against autograd; outputs at other latents of the file with the latent node held, which must not
+    differ.
 
     Arguments:
+        verification: of the network in the file, as `verify` gives it.
         generator: composed, on any device.
         program: the file of the network.
         features: the file of the feature network, where it has one.
 
     Returns:
-        The errors.
+        The verification with the larger errors.
 
     Raises:
+        Refused: reason VERIFICATION_FAILED where an error is larger than `verify` allows, or not a number.
         UnsupportedOperation, DamagedData: as `interpret`.
 
     Accuracy: estimates from a few rows and directions.
 
     Cost: a dozen forwards and reverse passes in float64.
     """
+    if generator.composition == Composition():
+        return verification
+    forward, jacobian = composition_errors(generator, program, features)
+    for what, error, limit in (
+        ("outputs or features", forward, FORWARD_TOLERANCE),
+        ("Jacobians at the latent node or of the features", jacobian, JACOBIAN_TOLERANCE),
+    ):
+        if not error <= limit:
+            raise Refused(
+                f"Verification failed: {what} of the composed generator differ from the interpreter by {error:.1e} of "
+                f"the largest. It is not taken, since its volumes would be wrong.",
+                reason="VERIFICATION_FAILED",
+            )
+    return replace(
+        verification,
+        forward_error=max(verification.forward_error, forward),
+        jacobian_error=max(verification.jacobian_error, jacobian),
+    )
+
+
+def composition_errors(generator: Generator, program: Program, features: Program | None) -> tuple[float, float]:
+    """Largest relative errors of forwards and of Jacobians; NaN counts as such."""
+    generator = conditioned(generator)
     source = torch.Generator().manual_seed(_SEED)
     width = torch.Size(program.latent_shape).numel()
     outside = torch.randn(_ROWS, width, dtype=torch.float64, generator=source)
@@ -79,18 +98,30 @@ def composition_errors(generator: Generator, program: Program, features: Program
         expected = functions[Manifold.OUTPUT](inner).detach()
         elsewhere = outputs_of(generator, program, outside.flip(0))(inner).detach()
         jacobian = max(jacobian, float((elsewhere - expected).abs().max()) / max(float(expected.abs().max()), 1e-300))
-    return CompositionErrors(forward, jacobian)
+    return forward, jacobian
+
+
+def conditioned(generator: Generator) -> Generator:
+    """The generator of one condition, where it takes some: index 0, or the numbers 1, 0, 0, ..."""
+    taken = generator.condition_input
+    if taken is None or generator.condition is not None:
+        return generator
+    neutral = torch.zeros(taken.shape, dtype=taken.dtype)
+    if taken.dtype != torch.int64 and neutral.numel():
+        neutral.view(-1)[0] = 1
+    return generator.conditioned(neutral)
 
 
 def outputs_of(generator: Generator, program: Program, outside: Tensor) -> Function:
     """The network's outputs as a function of the generator's own latent, by the interpreter."""
-    name = generator.composition.latent_node
+    name, condition = generator.composition.latent_node, generator.condition
+    rows = None if condition is None else condition.expand(len(outside), *condition.shape)
     if not name:
-        return lambda latents: interpret(program, latents)
+        return lambda latents: interpret(program, latents, rows)
     if not any(name in call.outputs for call in program.calls):
         raise DamagedData(f"the file has no value {name!r}; add the generator again.")
     shape = generator.latent_shape
-    return lambda latents: interpret(program, outside, replacing={name: latents.reshape(-1, *shape)})
+    return lambda latents: interpret(program, outside, rows, replacing={name: latents.reshape(-1, *shape)})
 
 
 def behind(features: Program, outputs: Function) -> Function:

@@ -50,13 +50,14 @@ def check_condition(card: ConditionCard | None, generator: Generator) -> None:
     wanted = 'kind = "index" and classes = N' if index else f'kind = "one_hot" and classes = {width}'
     if card is None:
         raise InvalidInput(
-            f"The file takes a condition, {taken.name!r} of shape {list(taken.shape)}, and the card describes none: add "
-            f"[condition] with {wanted}.",
+            f"The file takes a condition, {taken.name!r} of shape {list(taken.shape)}, and the card describes none: "
+            f"add [condition] with {wanted}.",
             field="condition",
         )
     if index != (card.kind == "index"):
         raise InvalidInput(
-            f"condition.kind is {card.kind!r}, and the file takes {'an index' if index else 'numbers'}: write {wanted}.",
+            f"condition.kind is {card.kind!r}, and the file takes {'an index' if index else 'numbers'}: write "
+            f"{wanted}.",
             field="condition.kind",
         )
     if not index and card.width != width:
@@ -72,14 +73,16 @@ def check_condition(card: ConditionCard | None, generator: Generator) -> None:
             ) from problem
 
 
-def implied_condition(generator: Generator) -> ConditionCard | None:
+def implied_condition(generator: Generator, labels: Sequence[str] = ()) -> ConditionCard | None:
     """What the file alone says about its conditions: those of numbers are taken to be one-hot.
 
     Arguments:
         generator: the network, its condition open.
+        labels: of its training set; an index is taken to count them.
 
     Returns:
-        The card; None for an unconditional generator and for an index, whose number of classes no file states.
+        The card; None for an unconditional generator and for an index without labels, whose number of classes no file
+        states.
 
     Raises:
         Nothing.
@@ -87,8 +90,10 @@ def implied_condition(generator: Generator) -> ConditionCard | None:
     Accuracy: a guess; `generator.toml` states it and a user may correct it there.
     """
     taken = generator.condition_input
-    if taken is None or taken.dtype == torch.int64:
+    if taken is None or (taken.dtype == torch.int64 and not labels):
         return None
+    if taken.dtype == torch.int64:
+        return ConditionCard("index", len(labels))
     return ConditionCard("one_hot", math.prod(taken.shape))
 
 
@@ -162,9 +167,7 @@ def verify_all(
         value = distinct[place]
         one = None if runtime is None else partial(runtime, condition=value.unsqueeze(0))
         chosen = generator.conditioned(value)
-        found.append(
-            verify(chosen, bound(program, value), _restricted(probe, value), runtime=one, thorough=thorough)
-        )
+        found.append(verify(chosen, bound(program, value), _restricted(probe, value), runtime=one, thorough=thorough))
     return _worst(found)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from magnet_service.errors import DamagedData, InvalidInput, UnknownResource
 from magnet_service.generator.card import GeneratorCard
 from magnet_service.generator.card_file import CARD_FILE, read_card
+from magnet_service.generator.feature_file import compose, feature_path
 from magnet_service.generator.formats import ARCHIVE_FILE, ONNX_FILE, PROBE_FILE, read_file, version_file
 from magnet_service.generator.generator import Generator
 from magnet_service.generator.onnx_runtime import runtime_reference
 from magnet_service.generator.probe import read_probe
 from magnet_service.generator.verify import Verification
+from magnet_service.generator.verify_composition import verify_composition
 from magnet_service.generator.verify_conditions import check_condition, verify_all
 
 __all__ = [
@@ -152,7 +154,9 @@ def _load(folder: Path, version: int | None, *, thorough: bool) -> tuple[Generat
     if file is None:
         raise UnknownResource(f"{home} holds neither {ARCHIVE_FILE} nor {ONNX_FILE} any more.")
     program = read_file(file)
-    generator = Generator.from_program(program)
+    plain = Generator.from_program(program)
+    composed = compose(plain, card.latent_node, feature_path(card, home))
+    generator = composed.generator
     check_fit(card, generator)
     probe = read_probe(home / PROBE_FILE)
     if probe is not None and not probe.belongs_to(file):
@@ -163,5 +167,6 @@ def _load(folder: Path, version: int | None, *, thorough: bool) -> tuple[Generat
     runtime = None
     if file.name == ONNX_FILE and (thorough or probe is None or probe.source == "interpreter"):
         runtime = runtime_reference(file, program)
-    found_by = verify_all(generator, program, probe, card.condition, runtime=runtime, thorough=thorough)
+    found_by = verify_all(plain, program, probe, card.condition, runtime=runtime, thorough=thorough)
+    found_by = verify_composition(found_by, generator, program, composed.features)
     return generator, card, chosen, found_by

@@ -5,7 +5,7 @@ from __future__ import annotations
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.jacobian import jacobian
-from magnet_service.geometry.volume import Volumes, log_volume, prefix_sums, volumes
+from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume, prefix_sums, volumes
 
 __all__ = [
     "ENGINE_VERSION",
@@ -14,6 +14,7 @@ __all__ = [
     "MeasuredError",
     "Volumes",
     "forward",
+    "full_log_volumes",
     "jacobian",
     "log_volume",
     "measure_error",

@@ -11,8 +11,8 @@ from torch import Tensor
 from magnet_service.geometry.budget import within_memory
 from magnet_service.geometry.crew import Measure, over_tiles
 from magnet_service.geometry.engine import Engine
-from magnet_service.geometry.reduction import in_directions, log_determinant, log_spectrum
-from magnet_service.geometry.spectrum import gram, gram_log_singular_values, log_singular_values, trusted
+from magnet_service.geometry.reduction import in_directions, log_determinant, log_spectrum, standing
+from magnet_service.geometry.spectrum import gram, gram_log_singular_values, log_singular_values
 from magnet_service.geometry.sweep import Sweep, Trace, jacobian_rows
 from magnet_service.geometry.tangent_space import tangent_basis
 from magnet_service.geometry.tiles import tiles
@@ -70,9 +70,8 @@ def first_pass(
     if rows.device.type == "cpu":
 
         def measure(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
-            return log_spectrum(
-                jacobian_rows(sweep, found), found.finite, sweep.outputs, tile.dtype, basis_of(tile, tangent_space)
-            )
+            basis = basis_of(tile, tangent_space)
+            return log_spectrum(jacobian_rows(sweep, found), found.finite, sweep.outputs, engine.precision, basis)
 
         parts = list(run(sweep, tiles(rows, engine.tile_rows), measure, engine, should_stop))
     else:
@@ -83,7 +82,7 @@ def first_pass(
             grams = run(sweep, tiles(block, engine.tile_rows), with_gram(sweep, tangent_space), engine, should_stop)
             for finite, matrices in list(grams):
                 logs = gram_log_singular_values(matrices, least)
-                parts.append((logs, trusted(logs, (sweep.outputs, columns), rows.dtype, finite)))
+                parts.append((logs, standing(logs, (sweep.outputs, columns), engine.precision, finite)))
     blank = (torch.empty(0, least, dtype=torch.float64), torch.ones(0, dtype=torch.bool))
     logs, stands = (torch.cat(found)[: len(rows)].cpu() for found in zip(*(parts or [blank]), strict=True))
     return Pass(logs, torch.full((len(rows),), least), ~stands, torch.ones(len(rows), dtype=torch.bool))
@@ -152,7 +151,13 @@ def determinants(
     """
 
     def measure(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
-        return log_determinant(jacobian_rows(sweep, found), found.finite)
+        tangents = jacobian_rows(sweep, found)
+        logs, stands = log_determinant(tangents, found.finite)
+        for row in (~stands & found.finite).nonzero().flatten().tolist():
+            one = slice(row, row + 1)
+            spectrum, stands[one] = log_spectrum(tangents[one], found.finite[one], sweep.outputs, engine.precision)
+            logs[one] = spectrum.sum(1) if spectrum.shape[1] == sweep.latent_dim else -torch.inf
+        return logs, stands
 
     parts = list(run(sweep, tiles(rows, engine.tile_rows), measure, engine, should_stop))
     blank = (torch.empty(0, dtype=torch.float64), torch.ones(0, dtype=torch.bool))

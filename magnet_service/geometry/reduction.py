@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from magnet_service.generator import Precision
 from magnet_service.generator.operations.kernels import product
 from magnet_service.geometry.spectrum import gram, gram_log_singular_values, trusted
 
-__all__ = ["SINGLE_CONDITION", "in_directions", "log_determinant", "log_spectrum"]
+__all__ = ["SINGLE_CONDITION", "in_directions", "log_determinant", "log_spectrum", "standing"]
 
 SINGLE_CONDITION = 30.0
 """Condition number of J up to which a float32 Gram matrix is taken as it is: its part of the error is then below 1e-5."""
@@ -27,7 +28,7 @@ def log_spectrum(
     tangents: Float[Tensor, "rows columns width"],
     finite: Bool[Tensor, " rows"],
     outputs: int,
-    dtype: torch.dtype,
+    precision: Precision,
     basis: Float[Tensor, "rows less columns"] | None = None,
 ) -> tuple[Float[Tensor, "rows least"], Bool[Tensor, " rows"]]:
     """Log singular values of each Jacobian, and whether they may stand; decided from each row alone.
@@ -41,7 +42,7 @@ def log_spectrum(
         tangents: transposed Jacobians, or matrices with their singular values.
         finite: whether a row's outputs are finite.
         outputs: D of the Jacobian.
-        dtype: arithmetic whose rounding decides the rank: that of the generator's values.
+        precision: arithmetic of values and tangents, whose rounding decides which rows stand.
         basis: orthonormal directions to restrict the Jacobian to, float64; None for all columns.
 
     Returns:
@@ -57,15 +58,15 @@ def log_spectrum(
     shape = (outputs, columns)
     if tangents.dtype == torch.float64:
         logs = gram_log_singular_values(_restricted(gram(tangents), basis), min(columns, tangents.shape[2]))
-        return logs, trusted(logs, shape, dtype, finite)
+        return logs, standing(logs, shape, precision, finite)
     if min(columns, tangents.shape[2]) == 0 or tangents.shape[2] < columns:
         logs = gram_log_singular_values(gram(in_directions(tangents, basis)), min(columns, tangents.shape[2]))
-        return logs, trusted(logs, shape, dtype, finite)
+        return logs, standing(logs, shape, precision, finite)
     grams = _restricted(_single_gram(tangents), basis)
     lower, status = torch.linalg.cholesky_ex(grams)
     logs = gram_log_singular_values(grams, columns)
     easy = (logs[:, 0] - logs[:, -1] <= log(SINGLE_CONDITION)) & (status == 0)
-    stands = easy & trusted(logs, shape, dtype, finite)
+    stands = easy & standing(logs, shape, precision, finite)
     if tangents.device.type == "cpu":
         for row in (~stands & finite).nonzero().flatten().tolist():
             one = slice(row, row + 1)
@@ -74,11 +75,40 @@ def log_spectrum(
             if refined is None:
                 refined = gram(in_directions(tangents[one], rest))
             logs[one] = gram_log_singular_values(refined, columns)
-            stands[one] = trusted(logs[one], shape, dtype, finite[one])
+            stands[one] = standing(logs[one], shape, precision, finite[one])
         return logs, stands
     # Without asking the device which rows need it: all of them are refined.
     logs = torch.where(easy[:, None], logs, gram_log_singular_values(gram(in_directions(tangents, basis)), columns))
-    return logs, trusted(logs, shape, dtype, finite)
+    return logs, standing(logs, shape, precision, finite)
+
+
+def standing(
+    logs: Float[Tensor, "rows least"], shape: tuple[int, int], precision: Precision, finite: Bool[Tensor, " rows"]
+) -> Bool[Tensor, " rows"]:
+    """Whether a row's log singular values may stand: `trusted`, and above the rounding of its tangents.
+
+    Tangents rounded to bfloat16 carry errors that look like a random matrix, with singular values up to about half of
+    eps |J|_F / sqrt(d): a row with some sigma_i below twice that says nothing about its rank.
+
+    Arguments:
+        logs: log singular values, descending.
+        shape: outputs and columns of the Jacobian.
+        precision: arithmetic of values and tangents.
+        finite: whether the row's outputs are finite.
+
+    Returns:
+        True where they stand.
+
+    Raises:
+        Nothing.
+
+    Accuracy: an estimate for bfloat16.
+    """
+    stands = trusted(logs, shape, precision.dtype, finite)
+    if precision is Precision.BFLOAT16:
+        mean = (torch.logsumexp(2 * logs, 1) - log(logs.shape[1])) / 2
+        stands &= logs[:, -1] > mean + log(torch.finfo(torch.bfloat16).eps)
+    return stands
 
 
 def log_determinant(

@@ -155,12 +155,9 @@ def full_log_volumes(
         placed, rows = engine.place(generator, latents)
         sweep = prepare(placed, manifold)
         found, stands = determinants(sweep, rows, engine, should_stop)
-    answer = found.clone()
-    left = (~stands).nonzero().flatten()
-    if len(left):
-        again = volumes(generator, latents[left], manifold=manifold, engine=engine, should_stop=should_stop)
-        answer[left] = log_volume(again, generator.latent_dim)
-    return answer
+        measured = Pass(found[:, None].expand(-1, generator.latent_dim).clone(), torch.zeros(len(found)), ~stands, stands)
+        _again_in_double(measured, generator, rows, manifold, engine, False, should_stop)
+    return torch.where(measured.recomputed, measured.logs.sum(1), found)
 
 
 def _columns(generator: Generator, tangent_space: bool) -> int:

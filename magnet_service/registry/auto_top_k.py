@@ -8,7 +8,7 @@ from magnet_service.errors import MagnetError
 from magnet_service.generator import Manifold, Precision
 from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import Accuracy, Base, Law, SampleRequest, TopK
+from magnet_service.sampling import Accuracy, Base, Law, Pushforward, SampleRequest, TopK
 from magnet_service.sampling.polarity import Weights
 
 __all__ = ["AutoTopK", "auto_top_ks"]
@@ -22,7 +22,7 @@ class AutoTopK:
 
     Attributes:
         base: PRIOR or UNIFORM.
-        law: the base.
+        law: the base; empty where there is none.
         manifold: where the image is taken.
         precision: arithmetic of the bank.
         condition: of the bank; empty for a generator without conditions.
@@ -64,9 +64,10 @@ def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
     Cost: one pass over the rows of a bank for each k tried.
     """
     found = [_of_base(shelf, held, Base.PRIOR)]
-    uniform = _of_base(shelf, held, Base.UNIFORM)
-    if uniform.law != found[0].law:
-        found.append(uniform)
+    if not isinstance(held.prior, Pushforward):  # an inner latent has no default uniform base
+        uniform = _of_base(shelf, held, Base.UNIFORM)
+        if uniform.law != found[0].law:
+            found.append(uniform)
     seen = {_key(entry) for entry in found}
     for bank in shelf.preferred(held.generator.digest):
         spec = bank.spec
@@ -84,7 +85,10 @@ def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
 
 def _of_base(shelf: BankShelf, held: HeldGenerator, base: Base) -> AutoTopK:
     request = SampleRequest(count=1, rho=_RHO, base=base)
-    law = request.base_law(held.prior)
+    try:
+        law = request.base_law(held.prior)
+    except MagnetError as error:  # a law of an inner latent has no default domain
+        return AutoTopK(base=base, law="", problem=error.message)
     try:
         choice, rows = shelf.choose(held, request)
     except MagnetError as error:

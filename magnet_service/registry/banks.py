@@ -11,7 +11,9 @@ import torch
 
 from magnet_service.errors import Refused
 from magnet_service.generator import Manifold, Precision
+from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, stamp
+from magnet_service.registry.conditions import bank_flag, banks_of_classes, class_card
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.sampling import (
     Ball,
@@ -21,6 +23,7 @@ from magnet_service.sampling import (
     Base,
     Box,
     Progress,
+    Pushforward,
     Rows,
     SampleRequest,
     Store,
@@ -31,9 +34,10 @@ from magnet_service.sampling import (
 )
 from magnet_service.sampling.choice import preference
 
-__all__ = ["BankShelf", "Build", "BuildRequest"]
+__all__ = ["BankShelf", "Build", "BuildRequest", "bank_command"]
 
 _BANKS_IN_MEMORY = 4
+_MOST_BANKS_IN_MEMORY = 128  # where a draw over all classes reads the banks of all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,7 @@ class BuildRequest:
         manifold: where volumes are measured.
         precision: arithmetic asked for; FLOAT32 takes the place of a BFLOAT16 that is too inexact.
         seed: of the latents.
+        condition: of a conditional generator, which has a bank for each.
     """
 
     rows: int
@@ -57,6 +62,7 @@ class BuildRequest:
     manifold: Manifold = Manifold.OUTPUT
     precision: Precision = Precision.FLOAT32
     seed: int = 0
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ class BankShelf:
         self._tile_rows, self._threads = tile_rows, threads
         self._device = torch.device(device).type
         self._read: OrderedDict[str, Bank] = OrderedDict()
+        self._kept = _BANKS_IN_MEMORY
 
     def all(self) -> tuple[Bank, ...]:
         """Every readable bank as it stands, by id."""
@@ -105,7 +112,7 @@ class BankShelf:
         if known is not None and known.manifest == bank.manifest:
             bank = known
         self._read[bank_id] = bank
-        while len(self._read) > _BANKS_IN_MEMORY:
+        while len(self._read) > self._kept:
             self._read.popitem(last=False)
         return bank
 
@@ -160,7 +167,7 @@ class BankShelf:
         except Refused as error:
             if error.reason != "NO_BANK":
                 raise
-            command = _command(held, request)
+            command = bank_command(held, request, bank_flag(held.card.conditions, request.condition))
             if command is None:
                 raise Refused(
                     f"no bank of {error.metadata['law']} can be built: leave the truncation out",
@@ -177,6 +184,11 @@ class BankShelf:
         bank = self.open(choice.spec.id)
         return replace(choice, accuracy=bank.manifest.accuracy), bank.rows(request.bank_revision)
 
+    def choose_all(self, held: HeldGenerator, request: SampleRequest) -> tuple[tuple[BankChoice, Rows], ...]:
+        """The bank of every class with the rows used; raises as `banks_of_classes`."""
+        self._kept = max(self._kept, min(class_card(held).classes, _MOST_BANKS_IN_MEMORY))
+        return banks_of_classes(held, request, self.choose, lambda whose: bank_command(held, request, whose))
+
     def plan(self, held: HeldGenerator, engine: Engine, request: BuildRequest) -> Build:
         """Makes the bank if it does not exist, and a build of it that has not started.
 
@@ -190,16 +202,19 @@ class BankShelf:
 
         Raises:
             InvalidInput: a domain that does not fit the prior, or a seed out of range.
+            Refused: a manifold that the generator has not (NO_FEATURES).
             Refused, DamagedData, OutOfSpace: as `Store.ensure` and `build`.
 
         Accuracy: exact.
         """
+        held.generator.plan(request.manifold)  # refuses a manifold that it has not
         law = held.prior
         if request.base is Base.UNIFORM:
             law = uniform_domain(law, ball_radius=request.ball_radius, box=request.box)
         spec = BankSpec(
             generator_digest=held.generator.digest,
             law=law.to_text(),
+            condition="" if held.condition is None else held.condition.text,
             manifold=request.manifold,
             precision=request.precision,
             tile_rows=engine.tile_rows,
@@ -214,13 +229,27 @@ class BankShelf:
         return Build(held, bank, request.rows, steps)
 
 
-def _command(held: HeldGenerator, request: SampleRequest) -> str | None:
-    # Of the law itself, so that the bank built is of exactly that law; None where no flags can say it.
+def bank_command(held: HeldGenerator, request: SampleRequest, whose: str) -> str | None:
+    """The command that builds the bank of a request.
+
+    Arguments:
+        held: the generator.
+        request: one that reads volumes.
+        whose: flag that names the condition, or all of them; empty for a generator without.
+
+    Returns:
+        The command, of exactly the law of the request; None where no flags can say that.
+
+    Raises:
+        InvalidInput: as `SampleRequest.base_law`.
+
+    Accuracy: exact.
+    """
     law = request.base_law(held.prior)
-    flags = []
+    flags = [whose] if whose else []
     if request.chosen_base is Base.UNIFORM or not covers(held.prior, law):
         flags.append("--base uniform")
-        if law != uniform_domain(held.prior):
+        if isinstance(held.prior, Pushforward) or law != uniform_domain(held.prior):
             match law:
                 case Ball(radius=radius):
                     flags.append(f"--ball-radius {radius!r}")

@@ -11,10 +11,11 @@ from pathlib import Path
 from magnet_service.errors import InvalidInput, MagnetError, Refused, UnknownResource
 from magnet_service.generator import Generator
 from magnet_service.generator.card import GeneratorCard
+from magnet_service.generator.condition import Condition
 from magnet_service.generator.formats import version_file
 from magnet_service.generator.repository import generator_names, load_version, verify_version, versions
 from magnet_service.generator.verify import Verification
-from magnet_service.sampling import Law, parse_law
+from magnet_service.sampling import Law, prior_law
 
 __all__ = ["GeneratorShelf", "HeldGenerator", "Listing"]
 
@@ -34,6 +35,7 @@ class HeldGenerator:
         prior: its own law of latents.
         folder: `REPOSITORY/NAME`.
         format: of the version's file, `pt2` or `onnx`.
+        condition: the one that `generator` computes for; None where it takes none, or where it is open.
     """
 
     name: str
@@ -44,6 +46,7 @@ class HeldGenerator:
     prior: Law
     folder: Path
     format: str
+    condition: Condition | None = None
 
     @property
     def reference(self) -> str:
@@ -119,7 +122,7 @@ class GeneratorShelf:
                 metadata={"name": reference},
             )
         generator, card = self._load(folder, version)
-        prior = parse_law(card.prior, generator.latent_dim)
+        prior = prior_law(card.prior, generator)
         file = version_file(folder / str(version))
         form = "" if file is None else file.suffix.removeprefix(".")
         return HeldGenerator(name, version, found, card, generator, prior, folder, form)
@@ -191,8 +194,8 @@ class GeneratorShelf:
         if known is None or known[0] != marks:
             try:
                 generator, card, _ = load_version(folder, version)
-                parse_law(card.prior, generator.latent_dim)
-            except InvalidInput as error:  # the card is at fault, not the request
+                prior_law(card.prior, generator)
+            except (InvalidInput, UnknownResource) as error:  # the card is at fault, not the request
                 raise Refused(error.message, field="generator", reason="BAD_CARD") from error
             known = (marks, generator, card)
             self._held[folder, version] = known
@@ -200,6 +203,7 @@ class GeneratorShelf:
 
 
 def _marks(folder: Path, version: int) -> tuple[int, ...]:
-    files = [folder / "generator.toml", *sorted((folder / str(version)).rglob("*"))]
+    # Beside the card a feature network may lie, which all versions share.
+    files = [*sorted(folder.glob("*.*")), *sorted((folder / str(version)).rglob("*"))]
     stats = [file.stat() for file in files if file.is_file()]
     return tuple(number for stat in stats for number in (stat.st_mtime_ns, stat.st_size))

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int32, Int64
 
 from magnet_service.generator import Manifold
+from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, forward, log_volume, volumes
+from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import Draw
+from magnet_service.sampling import Draw, MixtureDraw
 
-__all__ = ["Page", "Plan", "Wanted", "measured", "outputs", "page", "spans"]
+__all__ = ["Page", "Plan", "Wanted", "by_class", "measured", "outputs", "page", "spans"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Plan:
     """A draw settled in all respects; its pages are a function of it.
 
     Attributes:
-        held: the generator.
+        held: the generator; its condition is open where rows have all classes in turn.
         draw: its rows.
         engine: how they are computed.
     """
@@ -47,6 +49,16 @@ class Plan:
     held: HeldGenerator
     draw: Draw
     engine: Engine
+
+    @property
+    def block(self) -> int:
+        """Rows that are computed together: a tile, or a tile of each class."""
+        classes = self.draw.count_of_classes if isinstance(self.draw, MixtureDraw) else 1
+        return self.engine.tile_rows * classes
+
+    def step(self, rows: int) -> int:
+        """What pages of about `rows` rows are multiples of: a block where one fits, and no row is computed twice."""
+        return self.block if self.block <= max(rows, self.engine.tile_rows) else self.engine.tile_rows
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,7 @@ class Page:
         log_volumes: [rows], nats.
         log_weights: [rows], nats.
         bank_rows: [rows]; None too where no bank is read.
+        classes: [rows]; None where the generator has no classes.
     """
 
     values: Float[np.ndarray, "rows ..."] | None = None
@@ -66,12 +79,14 @@ class Page:
     log_volumes: Float64[np.ndarray, " rows"] | None = None
     log_weights: Float64[np.ndarray, " rows"] | None = None
     bank_rows: Int64[np.ndarray, " rows"] | None = None
+    classes: Int32[np.ndarray, " rows"] | None = None
 
 
 def page(plan: Plan, start: int, count: int, wanted: Wanted, should_stop: Callable[[], bool] | None = None) -> Page:
     """Computes answer rows start to start + count - 1.
 
-    Row i of a draw stands at place i mod tile_rows of its tile, whichever page asks for it.
+    Row i of a draw stands at place i mod tile_rows of its tile, whichever page asks for it; of a draw over C classes,
+    where a tile holds one class, at place (i div C) mod tile_rows.
 
     Arguments:
         plan: the draw.
@@ -89,20 +104,59 @@ def page(plan: Plan, start: int, count: int, wanted: Wanted, should_stop: Callab
     Accuracy: bytes are equal to those of any other page that holds the row.
     """
     draw, engine = plan.draw, plan.engine
-    lead = start % engine.tile_rows  # rows before `start` in its tile: computed, so that places are right, and dropped
+    lead = start % plan.block  # rows before `start` in its tile: computed, so that places are right, and dropped
     resolved = draw.resolved
     latents = draw.latents(start - lead, lead + count)
     log_volumes = draw.log_volumes(start, count) if wanted.log_volumes else None
     if wanted.log_volumes and log_volumes is None:
         k, manifold = resolved.top_k, resolved.manifold
-        log_volumes = measured(plan.held, engine, latents, k, manifold, should_stop)[lead:]
+        log_volumes = by_class(
+            plan, latents, lambda held, rows: measured(held, engine, rows, k, manifold, should_stop)
+        )[lead:]
+    values = None
+    if wanted.values:
+        values = by_class(plan, latents, lambda held, rows: outputs(engine, held, rows, should_stop))[lead:]
     return Page(
-        values=outputs(engine, plan.held, latents, should_stop)[lead:] if wanted.values else None,
+        values=values,
         latents=latents[lead:] if wanted.latents else None,
         log_volumes=log_volumes,
         log_weights=draw.log_weights(start, count) if wanted.log_weights else None,
         bank_rows=draw.indices(start, count),
+        classes=draw.classes(start, count),
     )
+
+
+def by_class(
+    plan: Plan,
+    latents: Float32[np.ndarray, "rows latent"],
+    compute: Callable[[HeldGenerator, np.ndarray], Float[np.ndarray, "some ..."]],
+) -> Float[np.ndarray, "rows ..."]:
+    """Computes rows from the beginning of a block, those of each class by the generator of that class.
+
+    Arguments:
+        plan: the draw.
+        latents: of rows that begin with a block.
+        compute: what to compute of a generator at some latents.
+
+    Returns:
+        The results in the order of the latents.
+
+    Raises:
+        What `compute` raises.
+
+    Accuracy: that of `compute`.
+    """
+    if not isinstance(plan.draw, MixtureDraw):
+        return compute(plan.held, latents)
+    classes = plan.draw.count_of_classes
+    found = [
+        compute(named(plan.held, Condition(index=index)), latents[index::classes])
+        for index in range(min(classes, len(latents)))
+    ]
+    whole = np.empty((len(latents), *found[0].shape[1:]), dtype=found[0].dtype)
+    for index, rows in enumerate(found):
+        whole[index::classes] = rows
+    return whole
 
 
 def measured(

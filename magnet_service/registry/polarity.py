@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
+from magnet_service.generator.condition import Condition
 from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.sampling import RHO_GRID, BankChoice, Base, Cell, SampleRequest, describe
@@ -31,6 +32,7 @@ class DescribeRequest:
         precision: arithmetic of the bank.
         bank_id: the bank; chosen as for a draw when None.
         bank_revision: its first rows to use; all when None.
+        condition: of a conditional generator, whose bank is described.
     """
 
     rhos: tuple[float, ...] = ()
@@ -42,6 +44,7 @@ class DescribeRequest:
     precision: Precision = Precision.FLOAT32
     bank_id: str | None = None
     bank_revision: int | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
 
     Arguments:
         shelf: the banks.
-        held: the generator.
+        held: the generator, of the condition described.
         request: the grid.
 
     Returns:
@@ -94,7 +97,9 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
         precision=request.precision,
         bank_id=request.bank_id,
         bank_revision=request.bank_revision,
+        condition=held.condition,
     )
+    held.generator.plan(request.manifold)  # refuses a manifold that it has not
     choice, rows = shelf.choose(held, draw)
     if choice.accuracy is not None:
         columns = choice.accuracy.largest_k

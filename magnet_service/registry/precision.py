@@ -8,16 +8,16 @@ from dataclasses import replace
 from magnet_service.generator import Manifold, Precision
 from magnet_service.geometry import Engine, MeasuredError, measure_error
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import DirectDraw, check_top_k, probe_latents, shortfall
+from magnet_service.sampling import DirectDraw, Resolved, bound, check_top_k, probe_latents, shortfall
 
 __all__ = ["KnownErrors"]
 
 
 class KnownErrors:
-    """Errors of BFLOAT16 by generator and manifold, at latents of the prior; kept once measured."""
+    """Errors of BFLOAT16 by generator, condition and manifold, at latents of the prior; kept once measured."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, Manifold], MeasuredError] = {}
+        self._known: dict[tuple[object, ...], MeasuredError] = {}
 
     def of(
         self,
@@ -44,9 +44,15 @@ class KnownErrors:
         """
         if engine.precision is not Precision.BFLOAT16:
             return None
-        key = (held.generator.digest, held.prior.to_text(), manifold)
+        condition = held.generator.condition
+        key = (
+            held.generator.digest,
+            None if condition is None else tuple(condition.flatten().tolist()),
+            held.prior.to_text(),
+            manifold,
+        )
         if key not in self._known:
-            latents = probe_latents(held.prior)
+            latents = probe_latents(bound(held.prior, held.generator, engine))
             tangent_space = held.prior.tangent_space
             self._known[key] = measure_error(engine, held.generator, manifold, tangent_space, latents, should_stop)
         return self._known[key]
@@ -84,12 +90,16 @@ class KnownErrors:
 
         Accuracy: as `measure_error`.
         """
-        resolved = draw.resolved
+        return replace(draw, resolved=self.echo(held, engine, draw.resolved, should_stop))
+
+    def echo(
+        self, held: HeldGenerator, engine: Engine, resolved: Resolved, should_stop: Callable[[], bool] | None = None
+    ) -> Resolved:
+        """What `settled` makes of a draw's resolved request."""
         error = self.of(held, engine, resolved.manifold, should_stop)
         if error is None:
-            return draw
+            return resolved
         k = resolved.top_k or held.prior.columns
         if k <= error.largest_k:
-            return replace(draw, resolved=replace(resolved, volume_error=error.at(k)))
-        used = replace(resolved, precision_used=Precision.FLOAT32, precision_reason=shortfall(error, k))
-        return replace(draw, resolved=used)
+            return replace(resolved, volume_error=error.at(k))
+        return replace(resolved, precision_used=Precision.FLOAT32, precision_reason=shortfall(error, k))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,19 @@ from jaxtyping import Float
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
+from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volumes
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf, Build, BuildRequest
+from magnet_service.registry.classes import plan_classes
+from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
-from magnet_service.sampling import DirectDraw, SampleRequest, resolve
+from magnet_service.sampling import DirectDraw, SampleRequest, bound, resolve
 
 __all__ = ["Registry"]
 
@@ -79,6 +83,10 @@ class Registry:
         """What equal bytes are promised for on this server."""
         return {**stamp(self.engine()), "tile_rows": str(self._tile_rows)}
 
+    def get(self, reference: str, condition: Condition | None) -> HeldGenerator:
+        """A generator, with its condition held fixed where it takes one; raises as `GeneratorShelf.get` and `named`."""
+        return named(self.generators.get(reference), condition)
+
     def plan(self, reference: str, request: SampleRequest) -> Plan:
         """Settles a draw: which bank, k, rho, seed.
 
@@ -90,7 +98,7 @@ class Registry:
             The plan; `page` computes its rows.
 
         Raises:
-            InvalidInput: count above the limit, or as `resolve`.
+            InvalidInput: count above the limit, a condition that is not the generator's, or as `resolve`.
             UnknownResource, Refused, DamagedData: as `GeneratorShelf.get`, `BankShelf.choose` and `resolve`.
 
         Accuracy: choices are exact comparisons of the figures that the draw reports.
@@ -104,8 +112,14 @@ class Registry:
             )
         held = self.generators.get(reference)
         _check_top_k(request.top_k, held)
+        if request.condition is None and held.card.conditions is not None:
+            return plan_classes(held, request, self.banks, self._errors, self.engine)
+        held = named(held, request.condition)
+        request = replace(request, condition=held.condition)
         choice, rows = self.banks.choose(held, request) if request.needs_bank else (None, None)
-        draw = resolve(request, held.prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
+        held.generator.plan(request.manifold)  # refuses a manifold that it has not
+        prior = bound(held.prior, held.generator, self.engine(request.precision))
+        draw = resolve(request, prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
         if isinstance(draw, DirectDraw):
             draw = self._errors.settled(held, self.engine(request.precision), draw)
         return Plan(held, draw, self.engine(draw.resolved.precision_used))
@@ -197,8 +211,14 @@ class Registry:
         return found, top_k or held.prior.columns, error
 
     def rank(self, held: HeldGenerator, latents: int, should_stop: StopSignal | None = None) -> RankStatistics | None:
-        """Measures rank and spread over latents of the prior; None for no latents. Raises as `rank_statistics`."""
-        return rank_statistics(held, self.engine(), latents, should_stop) if latents else None
+        """Measures rank and spread over latents of the prior; raises as `rank_statistics`.
+
+        None for no latents, and where a condition is a vector, of which no one stands for all.
+        """
+        given = held.card.conditions
+        if not latents or (given is not None and not given.classes):
+            return None
+        return rank_statistics(held, self.engine(), latents, should_stop)
 
     def auto_top_k(self, held: HeldGenerator) -> tuple[AutoTopK, ...]:
         """Looks up AUTO's k at rho 1 over each base that has a bank; as `auto_top_ks`."""
@@ -225,11 +245,11 @@ class Registry:
                 f"rows is {request.rows:,}; write 1 to {self._max_bank_rows:,} (the server's max_bank_rows).",
                 field="rows",
             )
-        return self.banks.plan(self.generators.get(reference), self.engine(request.precision), request)
+        return self.banks.plan(self.get(reference, request.condition), self.engine(request.precision), request)
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
-        return describe_polarity(self.banks, self.generators.get(reference), request)
+        return describe_polarity(self.banks, self.get(reference, request.condition), request)
 
     def _check_rows(self, rows: int, field: str) -> None:
         if rows > self.max_count:

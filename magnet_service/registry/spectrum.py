@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from magnet_service.geometry import Engine, prefix_sums, volumes
 from magnet_service.registry.generators import HeldGenerator
+from magnet_service.sampling import bound
 
 __all__ = ["RankStatistics", "rank_statistics"]
 
@@ -50,10 +51,10 @@ class RankStatistics:
 def rank_statistics(
     held: HeldGenerator, engine: Engine, count: int, should_stop: Callable[[], bool] | None = None
 ) -> RankStatistics:
-    """Measures the first latents of the prior under seed 0.
+    """Measures the first latents of the prior under seed 0; of a conditional generator, latent i under class i mod C.
 
     Arguments:
-        held: the generator.
+        held: the generator; its conditions are none or classes.
         engine: how to compute.
         count: latents, at least 1.
         should_stop: asked before every tile.
@@ -66,12 +67,22 @@ def rank_statistics(
 
     Accuracy: quantiles are values that occurred; estimates from `count` latents; each volume as exact as `volumes`.
     """
-    latents = torch.tensor(held.prior.rows(_SEED, 0, count))
-    found = volumes(
-        held.generator, latents, engine=engine, tangent_space=held.prior.tangent_space, should_stop=should_stop
-    )
-    rank = found.rank.numpy()
-    logs, sums = found.log_singular_values.numpy(), prefix_sums(found).numpy()
+    given = held.card.conditions
+    classes = 1 if given is None else given.classes
+    rank = np.zeros(count, np.int64)
+    logs, sums = (np.full((count, held.prior.columns), -np.inf) for _ in range(2))
+    for index in range(min(classes, count)):
+        generator = held.generator if given is None else held.generator.conditioned(index)
+        latents = bound(held.prior, generator, engine).rows(_SEED, 0, count)[index::classes]
+        found = volumes(
+            generator,
+            torch.tensor(latents),
+            engine=engine,
+            tangent_space=held.prior.tangent_space,
+            should_stop=should_stop,
+        )
+        rank[index::classes] = found.rank.numpy()
+        logs[index::classes], sums[index::classes] = found.log_singular_values.numpy(), prefix_sums(found).numpy()
     full = logs[:, -1] > -np.inf
     usable = [rank > column for column in range(logs.shape[1])]
     return RankStatistics(

@@ -32,6 +32,8 @@ class BuildOperation:
         name: `operations/...`.
         bank_id: the bank in work.
         reference: its generator, `name@version`.
+        condition: of the bank, its label where it has one; empty for a generator without.
+        labels: of the generator's classes.
         rows_done: rows computed.
         rows_total: rows wanted.
         bank: the bank, once done well.
@@ -42,6 +44,9 @@ class BuildOperation:
         self.name = f"operations/{secrets.token_hex(8)}"
         self.bank_id = build.bank.id
         self.reference = build.held.reference
+        conditions, condition = build.held.card.conditions, build.held.condition
+        self.labels = () if conditions is None else conditions.labels
+        self.condition = "" if conditions is None or condition is None else conditions.label_of(condition)
         self.rows_done = build.bank.revision
         self.rows_total = max(build.rows, build.bank.revision)
         self.bank: Bank | None = None

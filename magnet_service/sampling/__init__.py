@@ -6,16 +6,20 @@ from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latent
 from magnet_service.sampling.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.build import Progress, build, compute_rows, engine_for
 from magnet_service.sampling.choice import BankChoice, choose_bank
+from magnet_service.sampling.classes import resolve_classes
 from magnet_service.sampling.counter import Stream, uniforms
 from magnet_service.sampling.diagnostics import Diagnostics, Result, diagnose, effective_sample_size, judge, needed_ess
 from magnet_service.sampling.domain import covers, truncated, uniform_domain
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
 from magnet_service.sampling.law_text import from_text, parse_law
+from magnet_service.sampling.mapping import bound, prior_law
+from magnet_service.sampling.mixture import MixtureDraw, places_of
 from magnet_service.sampling.pareto import pareto_khat
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
 from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
-from magnet_service.sampling.request import MAX_COUNT, SampleRequest
+from magnet_service.sampling.pushforward import Pushforward
+from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
 from magnet_service.sampling.resolved import Method, Resolved
@@ -35,15 +39,18 @@ __all__ = [
     "Base",
     "Box",
     "Cell",
+    "ClassBank",
     "Diagnostics",
     "DirectDraw",
     "Draw",
     "Law",
     "Method",
+    "MixtureDraw",
     "NormBoundedNormal",
     "Normal",
     "Preset",
     "Progress",
+    "Pushforward",
     "ResampledDraw",
     "Resolved",
     "Result",
@@ -56,6 +63,7 @@ __all__ = [
     "TopK",
     "TruncatedNormal",
     "Weights",
+    "bound",
     "build",
     "check_top_k",
     "choose_bank",
@@ -73,9 +81,12 @@ __all__ = [
     "needed_ess",
     "pareto_khat",
     "parse_law",
+    "places_of",
     "preset_base",
+    "prior_law",
     "probe_latents",
     "resolve",
+    "resolve_classes",
     "shortfall",
     "truncated",
     "uniform_domain",

@@ -17,6 +17,7 @@ from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry import Engine
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, joined, measure_error
 from magnet_service.sampling.law import Law
+from magnet_service.sampling.mapping import bound
 
 __all__ = ["DECIDING_K", "PROBE_ROWS", "PROBE_SEED", "Accuracy", "check_top_k", "probe_latents", "probing", "shortfall"]
 
@@ -123,7 +124,7 @@ def check_top_k(error: MeasuredError, top_k: int, field: str = "top_k") -> None:
         largest = error.largest_k
         smaller = f"write top_k {largest} or less, or " if largest else ""
         raise Refused(
-            f"{why[0].upper()}{why[1:]}: {smaller}ask for precision {Precision.FLOAT32}, building a bank in it to draw.",
+            f"{why[0].upper()}{why[1:]}: {smaller}use precision {Precision.FLOAT32}, building a bank in it to draw.",
             field=field,
             reason="INEXACT",
             metadata={
@@ -187,7 +188,7 @@ def probing(
 
     def measuring(precision: Precision) -> Steps[None, None, MeasuredError]:
         parts = []
-        for part in probe_latents(law).split(step_rows):
+        for part in probe_latents(bound(law, generator, engine)).split(step_rows):
             one = replace(engine, precision=precision)
             parts.append(measure_error(one, generator, manifold, law.tangent_space, part, should_stop))
             yield

@@ -19,6 +19,7 @@ from magnet_service.sampling.bank import Bank
 from magnet_service.sampling.files import Writer, locked, out_of_space, remove_temporary, write_atomically
 from magnet_service.sampling.law import Law
 from magnet_service.sampling.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from magnet_service.sampling.mapping import bound
 from magnet_service.sampling.rows import NON_FINITE, OK, Rows, concatenate
 from magnet_service.sampling.shard import encode, entry_of, read_shard
 from magnet_service.sampling.spec import BankSpec
@@ -122,7 +123,7 @@ def compute_rows(
     Accuracy:
         As `build`.
     """
-    law = spec.base_law
+    law = bound(spec.base_law, generator, engine)
     whole = -(-stop // spec.tile_rows) * spec.tile_rows
     latents = law.rows(spec.seed, start, whole - start)
     found = volumes(

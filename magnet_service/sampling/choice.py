@@ -9,6 +9,7 @@ from magnet_service.errors import Refused, UnknownResource
 from magnet_service.sampling.accuracy import Accuracy
 from magnet_service.sampling.domain import covers
 from magnet_service.sampling.law import Law
+from magnet_service.sampling.pushforward import Pushforward
 from magnet_service.sampling.request import SampleRequest
 from magnet_service.sampling.spec import BankSpec
 
@@ -79,7 +80,8 @@ def choose_bank(
         if same and covers(law, base):
             return BankChoice(same[0], _relation(same[0], base))
     raise Refused(
-        f"no bank of {request.manifold} in {request.precision} holds rows of {base.to_text()}: build one with that law",
+        f"no bank of {request.manifold} in {request.precision} holds rows of {base.to_text()}"
+        f"{_without_density(prior, base)}: build one with that law",
         field="bank_id",
         reason="NO_BANK",
         metadata={"law": base.to_text(), "manifold": str(request.manifold), "precision": str(request.precision)},
@@ -98,17 +100,23 @@ def _misfit(spec: BankSpec, request: SampleRequest, generator_digest: str) -> st
         return f"manifold {spec.manifold}, not {request.manifold}"
     if spec.precision is not request.precision:
         return f"precision {spec.precision}, not {request.precision}"
-    if spec.condition != request.condition:
-        return f"condition {spec.condition!r}"
+    if spec.condition != request.condition_text:
+        return f"condition {spec.condition or 'none'}, not {request.condition_text or 'none'}"
     return None
 
 
 def _check_fit(spec: BankSpec, request: SampleRequest, base: Law, generator_digest: str) -> None:
     misfit = _misfit(spec, request, generator_digest)
     if misfit is None and not covers(spec.base_law, base):
-        misfit = f"rows of {spec.law}, which does not cover {base.to_text()}"
+        misfit = f"rows of {spec.law}, which does not cover {base.to_text()}{_without_density(spec.base_law, base)}"
     if misfit is not None:
         raise Refused(f"bank {spec.id} has {misfit}: name another", field="bank_id", reason="FOREIGN_BANK")
+
+
+def _without_density(law: Law, base: Law) -> str:
+    if law == base or not isinstance(law, Pushforward):
+        return ""
+    return " (and one of the prior cannot be corrected to it: the law of an inner latent has no density)"
 
 
 def _relation(spec: BankSpec, base: Law) -> str:

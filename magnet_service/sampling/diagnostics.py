@@ -53,6 +53,8 @@ class Diagnostics:
         rows: rows weighted; 0 for draws made directly.
         low_rank_share: share of the base law's rows left out for a rank below k, 0 to 1.
         non_finite: rows left out since the generator's output there is not finite.
+        weakest_class: of a draw over all classes, the one of the least ESS; None for other draws.
+        weakest_ess: that ESS.
     """
 
     ess: float
@@ -63,6 +65,8 @@ class Diagnostics:
     rows: int
     low_rank_share: float = 0.0
     non_finite: int = 0
+    weakest_class: int | None = None
+    weakest_ess: float | None = None
 
 
 def effective_sample_size(log_weights: Float64[np.ndarray, " rows"]) -> float:

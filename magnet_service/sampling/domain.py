@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from magnet_service.errors import InvalidInput
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
+from magnet_service.sampling.pushforward import Pushforward
 
 __all__ = ["covers", "truncated", "uniform_domain"]
 
@@ -30,8 +31,8 @@ def uniform_domain(prior: Law, *, ball_radius: float | None = None, box: tuple[f
         A `Ball`, a `Box`, or the prior itself when that is a `Sphere`.
 
     Raises:
-        InvalidInput: both a ball and a box, one that is empty, either over a sphere, or the default ball of a prior
-            that is not normal; field `ball_radius` or `box`.
+        InvalidInput: both a ball and a box, one that is empty, either over a sphere, the default ball of a prior that
+            is not normal, or neither over the law of an inner latent; field `ball_radius` or `box`.
 
     Accuracy:
         Exact.
@@ -47,6 +48,12 @@ def uniform_domain(prior: Law, *, ball_radius: float | None = None, box: tuple[f
             stated = "box" if ball_radius is None else "ball_radius"
             raise InvalidInput("the prior lives on a sphere, which is its uniform domain: state no other", field=stated)
         return prior
+    if isinstance(prior, Pushforward) and not ball_radius and box is None:
+        raise InvalidInput(
+            f"the latents' law {prior.to_text()} is that of an inner value and has no domain of its own: state one, "
+            f"ball_radius=R or box=(LOW, HIGH), from latents that a PRIOR draw answers",
+            field="ball_radius",
+        )
     if ball_radius == 0.0 and not isinstance(prior, Normal | NormBoundedNormal):
         raise InvalidInput(
             f"the prior {prior.to_text()} has no default ball: write a ball_radius above 0, or leave the ball out",
@@ -99,6 +106,12 @@ def truncated(prior: Law, *, psi: float | None = None, norm_bound: float | None 
     """
     if psi is not None and norm_bound is not None:
         raise InvalidInput("two truncations are given: write one of psi and norm bound", field="truncation_norm")
+    if isinstance(prior, Pushforward) and (norm_bound is not None or psi not in (None, 1.0)):
+        raise InvalidInput(
+            f"the latents' law {prior.to_text()} is that of an inner value and is not truncated here: leave it out, or "
+            f"export the network with the truncation inside its mapping",
+            field="truncation_norm" if psi is None else "truncation_psi",
+        )
     if norm_bound is not None:
         if not (math.isfinite(norm_bound) and norm_bound > 0.0):
             raise InvalidInput(f"norm bound {norm_bound}: write a finite number above 0", field="truncation_norm")
@@ -144,7 +157,7 @@ def covers(outer: Law, inner: Law) -> bool:
     """
     if outer.dim != inner.dim:
         return False
-    if isinstance(outer, Sphere) or isinstance(inner, Sphere):
+    if isinstance(outer, Sphere | Pushforward) or isinstance(inner, Sphere | Pushforward):
         return outer == inner
     if isinstance(outer, Normal):
         return True

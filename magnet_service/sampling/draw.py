@@ -8,16 +8,19 @@ from functools import cached_property
 from typing import final
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int32, Int64
 
 from magnet_service.errors import InvalidInput
 from magnet_service.sampling.diagnostics import Diagnostics, Result
 from magnet_service.sampling.law import Law
-from magnet_service.sampling.resample import cumulate, invert, successive_order
+from magnet_service.sampling.resample import cumulate, invert, invert_at, successive_order
 from magnet_service.sampling.resolved import Resolved
 from magnet_service.sampling.rows import Rows
 
 __all__ = ["DirectDraw", "Draw", "ResampledDraw"]
+
+# Banks of all classes may hold the same latents: Gumbel numbers of their rows are kept apart.
+_ROWS_OF_A_CLASS = 2**32
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +46,11 @@ class Draw(ABC):
     @abstractmethod
     def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"] | None:
         """Bank rows behind the answer's rows; None where no bank is read."""
+
+    def classes(self, start: int, count: int) -> Int32[np.ndarray, " answer"] | None:
+        """Class of each of these rows; None where the generator has no classes."""
+        condition = self.resolved.condition
+        return None if condition is None or condition.index is None else np.full(count, condition.index, np.int32)
 
     @abstractmethod
     def log_volumes(self, start: int, count: int) -> Float64[np.ndarray, " answer"] | None:
@@ -103,21 +111,37 @@ class ResampledDraw(Draw):
         """As `Draw.indices`; with replacement one inverse-CDF draw a row, without it a page of the successive order."""
         if self.resolved.replacement:
             return invert(self._cumulated, self.resolved.seed, start, count)
-        if start + count > self._order.size:
-            raise InvalidInput(f"{start + count} rows without replacement of {self._order.size}", field="count")
-        page: Int64[np.ndarray, " answer"] = self._order[start : start + count]
+        return self.in_order(np.arange(start, start + count))
+
+    def at(self, uniform: Float64[np.ndarray, " answer"]) -> Int64[np.ndarray, " answer"]:
+        """Bank rows by one uniform number each, with replacement."""
+        return invert_at(self._cumulated, uniform)
+
+    def in_order(self, places: Int64[np.ndarray, " answer"]) -> Int64[np.ndarray, " answer"]:
+        """Bank rows at places of the successive order; InvalidInput beyond its end."""
+        if places.size and places.max() >= self._order.size:
+            raise InvalidInput(f"{places.max() + 1} rows without replacement of {self._order.size}", field="count")
+        page: Int64[np.ndarray, " answer"] = self._order[places]
         return page
 
     def log_volumes(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
         """As `Draw.log_volumes`."""
-        volumes: Float64[np.ndarray, " answer"] = self.rows.log_volumes[
-            self.indices(start, count), self.resolved.top_k - 1
-        ].astype(np.float64)
-        return volumes
+        return self.log_volumes_of(self.indices(start, count))
 
     def log_weights(self, start: int, count: int) -> Float64[np.ndarray, " answer"]:
         """As `Draw.log_weights`."""
-        weights: Float64[np.ndarray, " answer"] = self.log_row_weights[self.indices(start, count)] - self._log_mean
+        return self.log_weights_of(self.indices(start, count))
+
+    def log_volumes_of(self, indices: Int64[np.ndarray, " answer"]) -> Float64[np.ndarray, " answer"]:
+        """log v_k of bank rows, nats."""
+        volumes: Float64[np.ndarray, " answer"] = self.rows.log_volumes[indices, self.resolved.top_k - 1].astype(
+            np.float64
+        )
+        return volumes
+
+    def log_weights_of(self, indices: Int64[np.ndarray, " answer"]) -> Float64[np.ndarray, " answer"]:
+        """Log of weight over mean weight of bank rows, nats."""
+        weights: Float64[np.ndarray, " answer"] = self.log_row_weights[indices] - self._log_mean
         return weights
 
     @cached_property
@@ -126,7 +150,9 @@ class ResampledDraw(Draw):
 
     @cached_property
     def _order(self) -> Int64[np.ndarray, " answer"]:
-        return successive_order(self.log_row_weights, self.resolved.seed)
+        condition = self.resolved.condition
+        first = 0 if condition is None or condition.index is None else condition.index * _ROWS_OF_A_CLASS
+        return successive_order(self.log_row_weights, self.resolved.seed, first)
 
     @cached_property
     def _log_mean(self) -> float:

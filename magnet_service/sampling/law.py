@@ -15,7 +15,7 @@ from magnet_service.errors import InvalidInput
 from magnet_service.sampling.counter import Stream, uniforms
 from magnet_service.sampling.placement import directions, into_ball, into_box, log_normal, norms
 
-__all__ = ["Ball", "Box", "Law", "NormBoundedNormal", "Normal", "Sphere", "TruncatedNormal"]
+__all__ = ["Ball", "Box", "Law", "NormBoundedNormal", "Normal", "PlacedLaw", "Sphere", "TruncatedNormal"]
 
 # A float32 row cannot lie on a sphere: it is on it within this share of the radius.
 _SPHERE_TOLERANCE = 1e-5
@@ -51,12 +51,16 @@ class Law(ABC):
 
     def parameters(self) -> dict[str, float]:
         """The numbers beside `dim`, by name, those at their defaults left out."""
-        values = {f.name: (getattr(self, f.name), f.default) for f in fields(self) if f.name != "dim"}
-        return {name: value for name, (value, default) in values.items() if value != default}
+        values = {f.name: (getattr(self, f.name), f.default) for f in fields(self) if f.name != "dim" and f.compare}
+        return {
+            name: value for name, (value, default) in values.items() if value != default and not isinstance(value, Law)
+        }
 
     def to_text(self) -> str:
         """The canonical text, as `ball(dim=20,radius=4.69041575982343)`; `from_text` reads it back exactly."""
+        laws = [(f.name, getattr(self, f.name)) for f in fields(self) if isinstance(getattr(self, f.name), Law)]
         parts = [f"dim={self.dim}", *(f"{key}={value!r}" for key, value in self.parameters().items())]
+        parts += [f"{key}={value.to_text()}" for key, value in laws]
         return f"{self.name}({','.join(parts)})"
 
     def rows(self, seed: int, start: int, count: int) -> Float32[np.ndarray, "rows latent"]:
@@ -77,7 +81,7 @@ class Law(ABC):
             Inverse distribution functions in float64 of 52-bit uniform numbers, rounded to float32 (toward the
             inside of the support where rounding would leave it).
         """
-        return self._place(uniforms(seed, Stream.LATENTS, start, count, self._words))
+        return self._drawn(seed, start, count)
 
     def log_density(self, latents: Float[np.ndarray, "rows latent"]) -> Float64[np.ndarray, " rows"]:
         """Log density of the law at given latents.
@@ -98,6 +102,20 @@ class Law(ABC):
             raise InvalidInput(f"latents have shape {latents.shape}: write [rows, {self.dim}]", field="latents")
         return self._log_density(latents.astype(np.float64))
 
+    @abstractmethod
+    def _drawn(self, seed: int, start: int, count: int) -> Float32[np.ndarray, "rows latent"]: ...
+
+    @abstractmethod
+    def _log_density(self, latents: Float64[np.ndarray, "rows latent"]) -> Float64[np.ndarray, " rows"]: ...
+
+
+@dataclass(frozen=True)
+class PlacedLaw(Law):
+    """A law whose every draw is a function of a few uniform numbers of its own."""
+
+    def _drawn(self, seed: int, start: int, count: int) -> Float32[np.ndarray, "rows latent"]:
+        return self._place(uniforms(seed, Stream.LATENTS, start, count, self._words))
+
     @property
     def _words(self) -> int:
         return self.dim
@@ -105,13 +123,10 @@ class Law(ABC):
     @abstractmethod
     def _place(self, uniform: Float64[np.ndarray, "rows words"]) -> Float32[np.ndarray, "rows latent"]: ...
 
-    @abstractmethod
-    def _log_density(self, latents: Float64[np.ndarray, "rows latent"]) -> Float64[np.ndarray, " rows"]: ...
-
 
 @final
 @dataclass(frozen=True)
-class Normal(Law):
+class Normal(PlacedLaw):
     """N(0, scale^2 I) on R^dim."""
 
     scale: float = 1.0
@@ -131,7 +146,7 @@ class Normal(Law):
 
 @final
 @dataclass(frozen=True)
-class TruncatedNormal(Law):
+class TruncatedNormal(PlacedLaw):
     """Independent N(0, scale^2) coordinates, each conditioned on |z_i| <= bound."""
 
     bound: float
@@ -155,7 +170,7 @@ class TruncatedNormal(Law):
 
 @final
 @dataclass(frozen=True)
-class NormBoundedNormal(Law):
+class NormBoundedNormal(PlacedLaw):
     """N(0, scale^2 I) conditioned on |z| <= bound, drawn exactly through the chi law of the norm."""
 
     bound: float
@@ -190,7 +205,7 @@ class NormBoundedNormal(Law):
 
 @final
 @dataclass(frozen=True)
-class Box(Law):
+class Box(PlacedLaw):
     """Uniform on the cube [low, high]^dim."""
 
     low: float
@@ -213,7 +228,7 @@ class Box(Law):
 
 @final
 @dataclass(frozen=True)
-class Ball(Law):
+class Ball(PlacedLaw):
     """Uniform on the ball |z| <= radius."""
 
     radius: float
@@ -240,7 +255,7 @@ class Ball(Law):
 
 @final
 @dataclass(frozen=True)
-class Sphere(Law):
+class Sphere(PlacedLaw):
     """Uniform on the sphere |z| = radius; its Jacobians live on the tangent space, dim - 1 columns."""
 
     radius: float

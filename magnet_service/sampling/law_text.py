@@ -7,6 +7,7 @@ from dataclasses import MISSING, fields
 
 from magnet_service.errors import InvalidInput
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
+from magnet_service.sampling.pushforward import Pushforward
 
 __all__ = ["from_text", "parse_law"]
 
@@ -14,6 +15,7 @@ _CLASSES: tuple[type[Law], ...] = (Normal, TruncatedNormal, NormBoundedNormal, B
 # People say uniform(low=-1, high=1); the law is called a box beside the ball.
 _NAMES: dict[str, type[Law]] = {**{law.name: law for law in _CLASSES}, "uniform": Box}
 _FORM = re.compile(r"\s*([a-z_]+)\s*(?:\(([^()]*)\))?\s*")
+_PUSHED = re.compile(r"pushforward\(dim=(\d{1,9}),source=(.*)\)")
 _EXAMPLES = "normal, truncated_normal(bound=2), uniform(low=-1,high=1), ball(radius=4) or sphere(radius=1)"
 
 
@@ -65,7 +67,7 @@ def from_text(text: str) -> Law:
     """The law that its canonical text names: the inverse of `Law.to_text`.
 
     Arguments:
-        text: as `ball(dim=20,radius=4.69041575982343)`.
+        text: as `ball(dim=20,radius=4.69041575982343)`, or `pushforward(dim=512,source=normal(dim=64))`.
 
     Returns:
         The equal law.
@@ -76,6 +78,9 @@ def from_text(text: str) -> Law:
     Accuracy:
         Exact: numbers are written in their shortest form that reads back to the same float64.
     """
+    pushed = _PUSHED.fullmatch(text)
+    if pushed is not None and not pushed.group(2).startswith(Pushforward.name):
+        return Pushforward(int(pushed.group(1)), from_text(pushed.group(2)))
     match = re.search(r"\bdim=(\d{1,9})\b", text)
     if match is None:
         raise InvalidInput(f"{text!r} names no dimension: write it as normal(dim=20)", field="prior")

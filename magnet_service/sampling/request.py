@@ -7,16 +7,32 @@ from dataclasses import dataclass
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
+from magnet_service.generator.condition import Condition
 from magnet_service.sampling.counter import check_seed
 from magnet_service.sampling.domain import truncated, uniform_domain
 from magnet_service.sampling.law import Law
 from magnet_service.sampling.presets import Base, Preset, preset_base
 
-__all__ = ["MAX_COUNT", "MAX_OFFSET", "MAX_RHO", "SampleRequest"]
+__all__ = ["MAX_COUNT", "MAX_OFFSET", "MAX_RHO", "ClassBank", "SampleRequest"]
 
 MAX_COUNT = 1_000_000
 MAX_OFFSET = 2**53
 MAX_RHO = 1e6
+
+
+@dataclass(frozen=True)
+class ClassBank:
+    """The bank that the rows of one class come from.
+
+    Attributes:
+        index: of the class.
+        bank_id: its bank.
+        revision: first rows of it to use.
+    """
+
+    index: int
+    bank_id: str
+    revision: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +51,15 @@ class SampleRequest:
         top_k: singular values counted; 0 for AUTO.
         manifold: where volumes are measured.
         bank_id: bank to resample; chosen and answered when None.
-        bank_revision: first rows of it to use; all when None.
+        bank_revision: first rows of it to use; all when None. Of a draw over all classes: of each class's bank.
         replacement: False for successive sampling.
         truncation_psi: prior shrunk to psi z, 0 < psi <= 1.
         truncation_norm: normal prior conditioned on |z| <= this.
         precision: arithmetic of forwards and of the bank.
         min_ess: effective rows that AUTO asks of a k, beyond 200.
         endless: a stream without an end.
-        condition: condition of a conditional generator; empty.
+        condition: the condition of all rows; None for a generator without, and for equal shares of all classes.
+        class_banks: for equal shares, the banks of all classes; chosen and answered when empty.
 
     Raises:
         InvalidInput: with the attribute at fault as its field.
@@ -66,7 +83,8 @@ class SampleRequest:
     precision: Precision = Precision.FLOAT32
     min_ess: float = 0.0
     endless: bool = False
-    condition: str = ""
+    condition: Condition | None = None
+    class_banks: tuple[ClassBank, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuses what can never be answered."""
@@ -86,6 +104,11 @@ class SampleRequest:
     def needs_bank(self) -> bool:
         """Whether volumes are read: not at rho = 0, which draws from the base itself."""
         return self.preset is not Preset.AS_TRAINED and self.rho != 0.0
+
+    @property
+    def condition_text(self) -> str:
+        """The condition as banks carry it; empty where none is named."""
+        return "" if self.condition is None else self.condition.text
 
     def base_law(self, prior: Law) -> Law:
         """The law q of this request over a generator's prior.
@@ -156,5 +179,6 @@ class SampleRequest:
                 f"bank_revision is {self.bank_revision}: write 1 or more, or leave it out for all rows",
                 field="bank_revision",
             )
-        if self.condition:
-            raise InvalidInput("the generator takes no condition: leave it empty", field="condition")
+        if self.class_banks and (self.condition is not None or self.bank_id is not None):
+            beside = "condition" if self.condition is not None else "bank_id"
+            raise InvalidInput(f"class_banks are of a draw over all classes: leave {beside} out", field="class_banks")

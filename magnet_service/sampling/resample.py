@@ -8,7 +8,7 @@ from jaxtyping import Float64, Int64
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.sampling.counter import Stream, uniforms
 
-__all__ = ["cumulate", "invert", "successive_order", "with_replacement", "without_replacement"]
+__all__ = ["cumulate", "invert", "invert_at", "successive_order", "with_replacement", "without_replacement"]
 
 
 def cumulate(log_weights: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"]:
@@ -54,10 +54,17 @@ def invert(cumulated: Float64[np.ndarray, " rows"], seed: int, offset: int, coun
     Accuracy:
         Probabilities are right to within 2^-53 and the rounding of the sums.
     """
-    levels = uniforms(seed, Stream.RESAMPLE, offset, count, 1)[:, 0] * cumulated[-1]
+    return invert_at(cumulated, uniforms(seed, Stream.RESAMPLE, offset, count, 1)[:, 0])
+
+
+def invert_at(
+    cumulated: Float64[np.ndarray, " rows"], uniform: Float64[np.ndarray, " answer"]
+) -> Int64[np.ndarray, " answer"]:
+    """One inverse-CDF draw for each uniform number in (0, 1); as `invert`, which takes them by seed and row."""
+    levels = uniform * cumulated[-1]
     # Levels in order walk through the sums once instead of jumping through memory: four times faster for a million.
     order = np.argsort(levels)
-    indices: Int64[np.ndarray, " answer"] = np.empty(count, dtype=np.int64)
+    indices: Int64[np.ndarray, " answer"] = np.empty(levels.size, dtype=np.int64)
     indices[order] = np.searchsorted(cumulated, levels[order], side="right")
     return indices
 
@@ -95,14 +102,17 @@ def with_replacement(
     return invert(cumulate(log_weights), seed, offset, count)
 
 
-def successive_order(log_weights: Float64[np.ndarray, " rows"], seed: int) -> Int64[np.ndarray, " answer"]:
+def successive_order(
+    log_weights: Float64[np.ndarray, " rows"], seed: int, first: int = 0
+) -> Int64[np.ndarray, " answer"]:
     """All rows of positive weight in the order in which successive sampling draws them.
 
-        order = argsort of -(log w_i + g_i),   g_i = -log(-log u_i),   u_i by (seed, row i)
+        order = argsort of -(log w_i + g_i),   g_i = -log(-log u_i),   u_i by (seed, first + row i)
 
     Arguments:
         log_weights: nats, unnormalised, -inf for rows never to be drawn.
         seed: 0 to 2^64 - 1.
+        first: number of the first row's uniform number; other banks of one draw take others.
 
     Returns:
         Row indices, each once.
@@ -120,7 +130,7 @@ def successive_order(log_weights: Float64[np.ndarray, " rows"], seed: int) -> In
     possible = np.flatnonzero(log_weights > -np.inf)
     if possible.size == 0:
         cumulate(log_weights)
-    uniform = uniforms(seed, Stream.GUMBEL, 0, log_weights.size, 1)[possible, 0]
+    uniform = uniforms(seed, Stream.GUMBEL, first, log_weights.size, 1)[possible, 0]
     keys = log_weights[possible] - np.log(-np.log(uniform))
     return possible[np.argsort(-keys, kind="stable")].astype(np.int64)
 

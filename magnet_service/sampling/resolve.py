@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 
 from magnet_service.errors import InvalidInput, Refused
@@ -12,12 +13,13 @@ from magnet_service.sampling.diagnostics import ENDLESS_NEED, Result, diagnose, 
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
-from magnet_service.sampling.presets import Base, Preset, RhoChoice, choose_rho
+from magnet_service.sampling.presets import Base, Preset, RhoChoice
 from magnet_service.sampling.request import SampleRequest
 from magnet_service.sampling.resolved import Method, Resolved
 from magnet_service.sampling.rows import OK, Rows
+from magnet_service.sampling.shared import shared_rho, shared_top_k
 
-__all__ = ["resolve"]
+__all__ = ["resolve", "settle", "weights_of"]
 
 # rho at which AUTO chooses k for the two extreme presets, whose rho is chosen after it.
 _EXTREMES = {Preset.MODE: -2.0, Preset.ANTI_MODE: 2.0}
@@ -87,8 +89,8 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
     accuracy = choice.accuracy
     if accuracy is not None and request.top_k:
         accuracy.check(request.top_k)
-    weights = Weights(rows, law, choice.spec.base_law, None if accuracy is None else accuracy.largest_k)
-    rho, top_k = _settle(request, weights)
+    weights = weights_of(choice, rows, law)
+    rho, top_k = settle(request, (weights,))
     share = weights.low_rank_share(top_k.k)
     if rho.rho < 0.0 and share > LOW_RANK_LIMIT:
         remedy = "Use a smaller top_k." if top_k.k > 1 else "No top_k is smaller: use rho >= 0 or another base."
@@ -133,17 +135,37 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
     return replace(draw, diagnostics=replace(figures, distinct=drawn))
 
 
-def _settle(request: SampleRequest, weights: Weights) -> tuple[RhoChoice, TopK]:
+def weights_of(choice: BankChoice, rows: Rows, base: Law) -> Weights:
+    """Rows of a chosen bank, weighted for a base law, no k used beyond what their arithmetic allows."""
+    return Weights(rows, base, choice.spec.base_law, None if choice.accuracy is None else choice.accuracy.largest_k)
+
+
+def settle(request: SampleRequest, weights: Sequence[Weights]) -> tuple[RhoChoice, TopK]:
+    """The rho and the k of a request, one of each for the banks of all its classes.
+
+    Arguments:
+        request: a request that reads volumes.
+        weights: rows of each class's bank, weighted for the base; of one bank where there are no classes.
+
+    Returns:
+        rho and k, each with its reason.
+
+    Raises:
+        InvalidInput: k out of range; field `top_k`.
+
+    Accuracy:
+        Exact comparisons of the figures reported.
+    """
     given = TopK(request.top_k, True, "")
     if request.preset in _EXTREMES:
         extreme = _EXTREMES[request.preset]
-        top_k = given if request.top_k else weights.choose_top_k(extreme, request.min_ess)
-        return choose_rho(weights, top_k.k, -1 if extreme < 0.0 else 1), top_k
+        top_k = given if request.top_k else shared_top_k(weights, extreme, request.min_ess)
+        return shared_rho(weights, top_k.k, -1 if extreme < 0.0 else 1), top_k
     if request.rho is None:
         rho = RhoChoice(1.0, True, "UNIFORM is rho = 1 over a uniform base")
     else:
         rho = RhoChoice(float(request.rho), True, "")
-    return rho, given if request.top_k else weights.choose_top_k(rho.rho, request.min_ess)
+    return rho, given if request.top_k else shared_top_k(weights, rho.rho, request.min_ess)
 
 
 def _uniformity(law: Law, rho: float, k: int, deficient: float) -> str:

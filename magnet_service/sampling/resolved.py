@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from magnet_service.generator import Manifold, Precision
+from magnet_service.generator.condition import Condition
 from magnet_service.sampling.presets import Base
-from magnet_service.sampling.request import SampleRequest
+from magnet_service.sampling.request import ClassBank, SampleRequest
 
 __all__ = ["Method", "Resolved"]
 
@@ -37,7 +38,9 @@ class Resolved:
         base_law: canonical text of the law q, truncation included.
         ball_radius, box: the domain stated for base UNIFORM, or the default one written out.
         truncation_psi, truncation_norm: as asked.
-        manifold, precision, condition: as asked.
+        manifold, precision: as asked.
+        condition: as asked, a class by its index; None for equal shares of all classes.
+        class_banks: the banks of those classes; empty for DIRECT and where a condition is named.
         precision_used: arithmetic of the log-volumes, where they are read or answered.
         precision_reason: why that is another than the one asked for; empty where it is not.
         volume_error: error of log v_k in that arithmetic at the k used, nats; None where none was measured.
@@ -67,7 +70,7 @@ class Resolved:
     truncation_norm: float | None
     manifold: Manifold
     precision: Precision
-    condition: str
+    condition: Condition | None
     bank_id: str | None
     bank_revision: int | None
     bank_law: str
@@ -77,6 +80,7 @@ class Resolved:
     precision_used: Precision
     precision_reason: str = ""
     volume_error: float | None = None
+    class_banks: tuple[ClassBank, ...] = ()
 
     @property
     def det_rho(self) -> float:
@@ -108,4 +112,5 @@ class Resolved:
             truncation_norm=self.truncation_norm,
             precision=self.precision,
             condition=self.condition,
+            class_banks=self.class_banks,
         )

@@ -1,6 +1,6 @@
 """V7: every log-volume against singular values of the float64 autograd Jacobian, on rows whose pattern agrees.
 
-|error| <= 1e-6 + 10 d eps cond nats, eps of the arithmetic; cond = sigma_1 / sigma_k for the top-k log-volume. Above
+|error| <= 1e-6 + 10 d eps cond nats, eps of the arithmetic (ten times that where smooth operations stand inside); cond = sigma_1 / sigma_k for the top-k log-volume. Above
 condition 1e6 the oracle's singular values come from 50 digits. Rows whose activation pattern differs between the
 precisions are counted and left out: they lie in another region.
 """
@@ -52,7 +52,9 @@ def check(generator: Generator, module: nn.Module, latents: Tensor, manifold: Ma
     here = activation_pattern(generator.to(precision=precision), latents)
     there = activation_pattern(generator.to(precision=Precision.FLOAT64), latents.double())
     agree = (here == there).all(1)
-    eps, columns = torch.finfo(precision.dtype).eps, generator.latent_dim
+    eps, columns = torch.finfo(precision.tangent_dtype).eps, generator.latent_dim
+    # Smooth operations inside let the rounding of values into the Jacobian.
+    eps *= 1 if generator.piecewise_affine else 10
     for row in agree.nonzero().flatten().tolist():
         logs, rank = oracle(autograd_jacobian(module, latents[row : row + 1])[0])
         assert int(found.rank[row]) == rank, row
@@ -97,7 +99,9 @@ def test_badly_conditioned_generators(power: int, precision: Precision) -> None:
     generator = Generator.from_module(module, 6)
     assert check(generator, module, latents, Manifold.OUTPUT, precision) <= 1
     again = volumes(generator, latents, engine=Engine(precision=precision)).recomputed
-    assert (bool(again.any()), bool(again.all())) == (power >= 4, power >= 6)
+    # bfloat16 tells less apart: its rows give up two powers of ten earlier.
+    least = 2 if precision is Precision.BFLOAT16 else 4
+    assert (bool(again.any()), bool(again.all())) == (power >= least, power >= least + 2)
 
 
 @pytest.mark.parametrize("shift", [0.0, 4.0, 9.0])

@@ -15,7 +15,9 @@ from tests.rpc.calls import Services, draw, failure
 
 
 def test_each_call_is_one_line_of_json(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = load_settings(port=0, repositories=[repository], store=tmp_path, threads=1, log_format="json")
+    settings = load_settings(
+        port=0, repositories=[repository], store=tmp_path, threads=1, log_format="json", max_memory="300M"
+    )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         services = Services(channel)
         draw(services, generator="grey", count=7, rho=0.0)
@@ -28,6 +30,8 @@ def test_each_call_is_one_line_of_json(repository: Path, tmp_path: Path, capsys:
     assert well["ms"] > 0
     assert (badly["code"], badly["request_id"]) == ("NOT_FOUND", found.request_id)
     assert "rows" not in badly
+    (started,) = (line for line in lines if line["event"] == "serving")
+    assert started["max_memory"] == "300 MiB"
     assert [line["event"] for line in lines if line["event"] != "call"] == ["serving", "draining", "stopped"]
 
 

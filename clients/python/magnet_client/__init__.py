@@ -25,7 +25,7 @@ from magnet_client.errors import (
     UnknownResource,
     UnsupportedOperation,
 )
-from magnet_client.generators import AutoTopK, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
+from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
 from magnet_client.resolved import Resolved
 from magnet_client.results import (
     BankInfo,
@@ -48,6 +48,7 @@ __all__ = [
     "BankRows",
     "Cancelled",
     "Client",
+    "Conditions",
     "DamagedData",
     "DeadlineExceeded",
     "Draw",

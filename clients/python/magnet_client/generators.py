@@ -8,6 +8,7 @@ from magnet_client.words import ManifoldWord, PrecisionWord
 
 __all__ = [
     "AutoTopK",
+    "Conditions",
     "GeneratorInfo",
     "GeneratorSummary",
     "Operation",
@@ -84,7 +85,7 @@ class AutoTopK:
     base: str
     """PRIOR or UNIFORM."""
     law: str
-    """The base law as text."""
+    """The base law as text; empty where the generator has no such base."""
     manifold: ManifoldWord
     precision: PrecisionWord
     condition: str
@@ -100,6 +101,18 @@ class AutoTopK:
     """Whether the bank supports it; if not, k is 1 for want of better."""
     reason: str
     """Why this k; or why there is none, with the command that builds the bank."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Conditions that a generator takes."""
+
+    kind: str
+    """one_hot, index or vector."""
+    width: int
+    """Number of classes for one_hot and index, of numbers for vector."""
+    labels: tuple[str, ...]
+    """Names of the classes, if they have any."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,3 +159,9 @@ class GeneratorInfo(GeneratorSummary):
     """Whether they depend on the latents beside it."""
     format: str
     """Format of its file: `pt2` or `onnx`."""
+    conditions: Conditions | None
+    """What conditions it takes; None for a generator without any."""
+    latent_node: str
+    """Name of the inner value that is its latent; empty where that is the file's own input."""
+    features: str
+    """File of the network behind the output in whose space volumes may be taken; empty for none."""

@@ -8,6 +8,6 @@ __all__ = ["BaseWord", "ImagesWord", "ManifoldWord", "PrecisionWord", "PresetWor
 
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
-ManifoldWord: TypeAlias = Literal["output", "pre_activation"]
+ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
 ImagesWord: TypeAlias = Literal["uint8", "float32", "png"]

@@ -51,6 +51,7 @@ class Sweep:
         latent_dim: d, the columns.
         width: outputs of the matrix that the sweep gives, D or the tail's inputs.
         outputs: D, of the true Jacobian.
+        work: multiplications and additions of one row's tangents and Gram matrix, idle units included.
         dtype: of the tangents.
         row_by_row: whether rows are done one at a time.
         block: columns of one push.
@@ -67,6 +68,7 @@ class Sweep:
     latent_dim: int
     width: int
     outputs: int
+    work: float
     dtype: torch.dtype
     row_by_row: bool
     block: int
@@ -323,6 +325,7 @@ class Preparation:
             latent_dim=dim,
             width=width,
             outputs=outputs,
+            work=2.0 * dim * products,
             dtype=self.dtype,
             row_by_row=row_by_row,
             block=-(-dim // -(-dim // limit)) if row_by_row else dim,

@@ -23,6 +23,7 @@ from magnet_service.rpc.wire.banks import (
 )
 from magnet_service.rpc.wire.requests import build_from, describe_from
 from magnet_service.rpc.worker import StopSignal
+from magnet_service.sampling import Bank
 
 __all__ = ["BankServicer"]
 
@@ -59,8 +60,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
 
         def work(_: StopSignal) -> bank_pb2.GetBankResponse:
             bank = registry.banks.open(request.bank_id)
-            reference = registry.generators.reference_of(bank.spec.generator_digest)
-            return bank_pb2.GetBankResponse(bank=bank_message(bank, reference))
+            return bank_pb2.GetBankResponse(bank=self._described(bank))
 
         return await self._backend.worker.run(work)
 
@@ -71,14 +71,18 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         def work(_: StopSignal) -> bank_pb2.ListBanksResponse:
             only = registry.generators.get(request.generator).generator.digest if request.generator else None
             banks = [
-                bank_message(bank, registry.generators.reference_of(bank.spec.generator_digest))
-                for bank in registry.banks.all()
-                if only in (None, bank.spec.generator_digest)
+                self._described(bank) for bank in registry.banks.all() if only in (None, bank.spec.generator_digest)
             ]
-            banks.sort(key=lambda bank: (bank.generator, bank.law, bank.bank_id))
+            banks.sort(key=lambda bank: (bank.generator, bank.law, len(bank.condition), bank.condition, bank.bank_id))
             return bank_pb2.ListBanksResponse(banks=banks, unreadable=registry.banks.unreadable())
 
         return await self._backend.worker.run(work)
+
+    def _described(self, bank: Bank) -> bank_pb2.Bank:
+        generators = self._backend.registry.generators
+        reference = generators.reference_of(bank.spec.generator_digest)
+        conditions = generators.get(reference).card.conditions if reference else None
+        return bank_message(bank, reference, () if conditions is None else conditions.labels)
 
     async def DeleteBank(self, request: bank_pb2.DeleteBankRequest, context: Any) -> bank_pb2.DeleteBankResponse:
         """Deletes a bank."""

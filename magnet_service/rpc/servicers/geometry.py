@@ -7,6 +7,7 @@ from typing import Any
 
 from magnet.v1 import geometry_pb2, geometry_pb2_grpc
 from magnet_service.rpc.backend import Backend
+from magnet_service.rpc.wire.conditions import condition_from
 from magnet_service.rpc.wire.generators import volumes_message
 from magnet_service.rpc.wire.requests import manifold_from, precision_from
 from magnet_service.rpc.wire.tensors import latents_from
@@ -29,9 +30,10 @@ class GeometryServicer(geometry_pb2_grpc.GeometryServiceServicer):
         """Computes log singular values, rank and log-volumes."""
         backend = self._backend
         manifold, precision = manifold_from(request.manifold), precision_from(request.precision)
+        condition = condition_from(request.condition)
 
         def work(should_stop: StopSignal) -> geometry_pb2.LogVolumeResponse:
-            held = backend.registry.generators.get(request.generator)
+            held = backend.registry.get(request.generator, condition)
             latents = latents_from(request.latents, held.generator.latent_dim, precision)
             backend.check_size(len(latents), 8 * (held.prior.columns + 2), "latents")
             found, top_k, error = backend.registry.volumes(

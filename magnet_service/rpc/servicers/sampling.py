@@ -12,6 +12,7 @@ import structlog
 from magnet.v1 import sampling_pb2, sampling_pb2_grpc
 from magnet_service.registry import Plan, page, spans
 from magnet_service.rpc.backend import CHUNK_BYTES, Backend
+from magnet_service.rpc.wire.conditions import condition_from
 from magnet_service.rpc.wire.draws import row_bytes, rows_message, sample_header, stamp_entries, wanted_from
 from magnet_service.rpc.wire.requests import draw_from, manifold_from, precision_from
 from magnet_service.rpc.wire.tensors import latents_from
@@ -33,9 +34,10 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
     async def Generate(self, request: sampling_pb2.GenerateRequest, context: Any) -> sampling_pb2.GenerateResponse:
         """Runs the generator on the client's latents."""
         backend, precision = self._backend, precision_from(request.precision)
+        condition = condition_from(request.condition)
 
         def work(should_stop: StopSignal) -> sampling_pb2.GenerateResponse:
-            held = backend.registry.generators.get(request.generator)
+            held = backend.registry.get(request.generator, condition)
             latents = latents_from(request.latents, held.generator.latent_dim, precision)
             backend.check_size(len(latents), row_bytes(request.outputs, held), "latents")
             found = backend.registry.generate(
@@ -90,7 +92,7 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
         yield sampling_pb2.StreamSamplesResponse(header=header)
         rows_a_chunk = CHUNK_BYTES // row_bytes(sample.outputs, plan.held)
         count = None if request.endless else draw.count
-        for start, length in spans(draw.offset, count, rows_a_chunk, plan.engine.tile_rows):
+        for start, length in spans(draw.offset, count, rows_a_chunk, plan.step(rows_a_chunk)):
             rows = await worker.run(partial(_rows, plan, start, length, sample.outputs))
             structlog.contextvars.bind_contextvars(rows=start + length - draw.offset)
             chunk = sampling_pb2.StreamSamplesResponse.Chunk(offset=start, rows=rows)

@@ -8,6 +8,7 @@ from google.longrunning import operations_pb2
 from magnet.v1 import bank_pb2, types_pb2
 from magnet_service.registry import Description
 from magnet_service.rpc.operations import BuildOperation
+from magnet_service.rpc.wire.conditions import condition_of_text
 from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
 from magnet_service.rpc.wire.tensors import tensor_from
 from magnet_service.sampling import Bank, Rows
@@ -22,12 +23,13 @@ __all__ = [
 ]
 
 
-def bank_message(bank: Bank, reference: str) -> bank_pb2.Bank:
+def bank_message(bank: Bank, reference: str, labels: tuple[str, ...] = ()) -> bank_pb2.Bank:
     """Writes a bank.
 
     Arguments:
         bank: as it stands.
         reference: its generator on this server, `name@version`; empty if it holds it no more.
+        labels: of that generator's classes.
 
     Returns:
         The message.
@@ -45,6 +47,7 @@ def bank_message(bank: Bank, reference: str) -> bank_pb2.Bank:
         generator_digest=spec.generator_digest,
         law=spec.law,
         condition=spec.condition,
+        condition_label=condition_of_text(spec.condition, labels),
         manifold=manifold_to(spec.manifold),
         precision=precision_to(spec.precision),
         tile_rows=spec.tile_rows,
@@ -107,6 +110,7 @@ def progress_message(operation: BuildOperation) -> bank_pb2.BuildProgress:
         rows_done=operation.rows_done,
         rows_total=operation.rows_total,
         rows_per_second=operation.rows_per_second,
+        condition=operation.condition,
     )
     if operation.seconds_left is not None:
         message.remaining.FromMilliseconds(round(1e3 * operation.seconds_left))
@@ -120,5 +124,5 @@ def operation_message(operation: BuildOperation) -> operations_pb2.Operation:
     if operation.error is not None:
         message.error.CopyFrom(operation.error)
     elif operation.bank is not None:
-        message.response.Pack(bank_message(operation.bank, operation.reference))
+        message.response.Pack(bank_message(operation.bank, operation.reference, operation.labels))
     return message

@@ -15,6 +15,7 @@ from magnet_service.generator.card import GeneratorCard
 from magnet_service.geometry import MeasuredError
 from magnet_service.registry import HeldGenerator, Page, Plan, Wanted
 from magnet_service.rpc.pictures import png_bytes, png_files, to_bytes
+from magnet_service.rpc.wire.conditions import class_banks_to, condition_to
 from magnet_service.rpc.wire.tensors import tensor_from
 from magnet_service.sampling import Base, Diagnostics, Method, Resolved, Result
 
@@ -33,6 +34,7 @@ _MANIFOLDS: Mapping[Manifold, types_pb2.Manifold.ValueType] = MappingProxyType(
     {
         Manifold.OUTPUT: types_pb2.MANIFOLD_OUTPUT,
         Manifold.PRE_ACTIVATION: types_pb2.MANIFOLD_PRE_ACTIVATION,
+        Manifold.FEATURES: types_pb2.MANIFOLD_FEATURES,
     }
 )
 _PRECISIONS: Mapping[Precision, types_pb2.Precision.ValueType] = MappingProxyType(
@@ -107,7 +109,7 @@ def row_bytes(outputs: sampling_pb2.Outputs, held: HeldGenerator) -> int:
         sampling_pb2.Outputs.IMAGES_PNG: png_bytes(held.generator.output_shape, held.card),
     }.get(outputs.images, held.generator.output_dim)
     figures = 4 * held.generator.latent_dim * outputs.latents + 8 * outputs.log_volumes + 8 * outputs.weights
-    return images + figures + 8  # 8 for the bank's row
+    return images + figures + 12  # 8 for the bank's row, 4 for the class
 
 
 def rows_message(
@@ -141,7 +143,7 @@ def rows_message(
             rows.png.extend(png_files(pixels, card))
         else:
             rows.images.CopyFrom(tensor_from(pixels))
-    for name in ("latents", "log_volumes", "log_weights", "bank_rows"):
+    for name in ("latents", "log_volumes", "log_weights", "bank_rows", "classes"):
         array = getattr(page, name)
         if array is not None:
             getattr(rows, name).CopyFrom(tensor_from(array))
@@ -166,6 +168,7 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
     """
     draw = plan.draw
     resolved = draw.resolved
+    card = plan.held.card.conditions
     return sampling_pb2.DrawHeader(
         resolved=_resolved(plan.held, resolved, outputs),
         rho=resolved.rho,
@@ -186,6 +189,7 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
         precision_reason=resolved.precision_reason,
         volume_error=resolved.volume_error,
         stamp=stamp_entries(stamp),
+        class_labels=() if card is None else card.labels,
     )
 
 
@@ -219,7 +223,8 @@ def _resolved(held: HeldGenerator, resolved: Resolved, outputs: sampling_pb2.Out
         without_replacement=not resolved.replacement,
         truncation=truncation,
         precision=precision_to(resolved.precision),
-        condition=resolved.condition,
+        condition=condition_to(resolved.condition),
+        class_banks=class_banks_to(resolved.class_banks),
         outputs=outputs,
     )
 
@@ -243,6 +248,8 @@ def _diagnostics(figures: Diagnostics, resolved: Resolved) -> sampling_pb2.Diagn
         distinct=resolved.count if resolved.method is Method.DIRECT else figures.distinct,
         bank_rows=figures.rows,
         low_rank_share=figures.low_rank_share,
+        weakest_class=figures.weakest_class,
+        weakest_ess=figures.weakest_ess,
     )
 
 

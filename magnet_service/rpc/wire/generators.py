@@ -8,6 +8,7 @@ import numpy as np
 
 from magnet.v1 import generator_pb2, geometry_pb2
 from magnet_service.generator import Manifold, Precision, Verification
+from magnet_service.generator.condition import ConditionCard
 from magnet_service.geometry import MeasuredError, Volumes, log_volume
 from magnet_service.registry import AutoTopK, HeldGenerator, Listing, RankStatistics
 from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
@@ -75,6 +76,9 @@ def generator_message(
         bits_depend_on_position=verification.bits_depend_on_position,
         bits_depend_on_neighbours=verification.bits_depend_on_neighbours,
         format=held.format,
+        conditions=_conditions(card.conditions),
+        latent_node=card.latent_node,
+        features=card.features,
     )
 
 
@@ -146,6 +150,12 @@ def _rank(rank: RankStatistics) -> generator_pb2.RankStatistics:
         log_sigma_last=rank.log_sigma_last,
         log_condition=rank.log_condition,
     )
+
+
+def _conditions(given: ConditionCard | None) -> generator_pb2.Conditions | None:
+    if given is None:
+        return None
+    return generator_pb2.Conditions(kind=given.kind, width=given.width, labels=given.labels)
 
 
 def _auto_top_k(entry: AutoTopK) -> generator_pb2.AutoTopK:

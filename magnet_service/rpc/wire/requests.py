@@ -9,6 +9,7 @@ from magnet.v1 import bank_pb2, sampling_pb2, types_pb2
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
 from magnet_service.registry import BuildRequest, DescribeRequest
+from magnet_service.rpc.wire.conditions import class_banks_from, condition_from
 from magnet_service.sampling import Base, Preset, SampleRequest
 
 __all__ = ["build_from", "describe_from", "draw_from", "manifold_from", "precision_from"]
@@ -18,6 +19,7 @@ _MANIFOLDS: Mapping[types_pb2.Manifold.ValueType, Manifold] = MappingProxyType(
         types_pb2.MANIFOLD_UNSPECIFIED: Manifold.OUTPUT,
         types_pb2.MANIFOLD_OUTPUT: Manifold.OUTPUT,
         types_pb2.MANIFOLD_PRE_ACTIVATION: Manifold.PRE_ACTIVATION,
+        types_pb2.MANIFOLD_FEATURES: Manifold.FEATURES,
     }
 )
 _PRECISIONS: Mapping[types_pb2.Precision.ValueType, Precision] = MappingProxyType(
@@ -85,7 +87,8 @@ def draw_from(message: sampling_pb2.SampleRequest, *, endless: bool = False) -> 
         precision=precision_from(message.precision),
         min_ess=message.min_ess,
         endless=endless,
-        condition=message.condition,
+        condition=condition_from(message.condition),
+        class_banks=class_banks_from(message.class_banks),
     )
 
 
@@ -112,6 +115,7 @@ def build_from(message: bank_pb2.BuildBankRequest) -> BuildRequest:
         manifold=manifold_from(message.manifold),
         precision=precision_from(message.precision),
         seed=message.seed,
+        condition=condition_from(message.condition),
     )
 
 
@@ -140,6 +144,7 @@ def describe_from(message: bank_pb2.DescribePolarityRequest) -> DescribeRequest:
         precision=precision_from(message.precision),
         bank_id=message.bank_id or None,
         bank_revision=message.bank_revision or None,
+        condition=condition_from(message.condition),
     )
 
 

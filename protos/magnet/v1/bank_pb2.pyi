@@ -46,6 +46,7 @@ class Bank(_message.Message):
     PRECISION_REASON_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
     LARGEST_K_FIELD_NUMBER: _builtins.int
+    CONDITION_LABEL_FIELD_NUMBER: _builtins.int
     bank_id: _builtins.str
     """Digest of everything that its rows depend on, hexadecimal."""
     generator: _builtins.str
@@ -55,7 +56,7 @@ class Bank(_message.Message):
     law: _builtins.str
     """Law of the latents, as `normal(dim=20)`."""
     condition: _builtins.str
-    """Condition of a conditional generator; empty for the others."""
+    """Condition of a conditional generator, the index of a class or the numbers of a vector; empty for the others."""
     manifold: _types_pb2.Manifold.ValueType
     """Where the image is taken."""
     precision: _types_pb2.Precision.ValueType
@@ -80,6 +81,8 @@ class Bank(_message.Message):
     """Why it is another; empty if it is not."""
     largest_k: _builtins.int
     """The largest k that draws from this bank may use: all its columns, fewer in BFLOAT16."""
+    condition_label: _builtins.str
+    """Label of its condition where the generator's card gives one; empty otherwise."""
     @_builtins.property
     def stamp(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.StampEntry]:
         """How the numbers were computed."""
@@ -109,10 +112,11 @@ class Bank(_message.Message):
         precision_reason: _builtins.str = ...,
         errors: _abc.Iterable[_types_pb2.MeasuredError] | None = ...,
         largest_k: _builtins.int = ...,
+        condition_label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bytes", b"bytes", "columns", b"columns", "condition", b"condition", "errors", b"errors", "generator", b"generator", "generator_digest", b"generator_digest", "largest_k", b"largest_k", "law", b"law", "manifold", b"manifold", "precision", b"precision", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "revision", b"revision", "seed", b"seed", "stamp", b"stamp", "threads", b"threads", "tile_rows", b"tile_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bytes", b"bytes", "columns", b"columns", "condition", b"condition", "condition_label", b"condition_label", "errors", b"errors", "generator", b"generator", "generator_digest", b"generator_digest", "largest_k", b"largest_k", "law", b"law", "manifold", b"manifold", "precision", b"precision", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "revision", b"revision", "seed", b"seed", "stamp", b"stamp", "threads", b"threads", "tile_rows", b"tile_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -130,6 +134,7 @@ class BuildBankRequest(_message.Message):
     MANIFOLD_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`."""
     rows: _builtins.int
@@ -146,6 +151,10 @@ class BuildBankRequest(_message.Message):
     def base(self) -> _sampling_pb2.Base:
         """The law of the bank's latents: PRIOR, or UNIFORM on a ball or a box."""
 
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition of all its rows; required where the generator takes one. A draw over all classes reads a bank of each."""
+
     def __init__(
         self,
         *,
@@ -155,10 +164,11 @@ class BuildBankRequest(_message.Message):
         manifold: _types_pb2.Manifold.ValueType = ...,
         precision: _types_pb2.Precision.ValueType = ...,
         seed: _builtins.int = ...,
+        condition: _types_pb2.Condition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "generator", b"generator", "manifold", b"manifold", "precision", b"precision", "rows", b"rows", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "condition", b"condition", "generator", b"generator", "manifold", b"manifold", "precision", b"precision", "rows", b"rows", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -176,6 +186,7 @@ class BuildProgress(_message.Message):
     ROWS_TOTAL_FIELD_NUMBER: _builtins.int
     ROWS_PER_SECOND_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     bank_id: _builtins.str
     """The bank in work."""
     generator: _builtins.str
@@ -186,6 +197,8 @@ class BuildProgress(_message.Message):
     """Rows asked for."""
     rows_per_second: _builtins.float
     """Rows per second, over the last seconds."""
+    condition: _builtins.str
+    """Condition of the bank, its label where it has one; empty where the generator takes none."""
     @_builtins.property
     def remaining(self) -> _duration_pb2.Duration:
         """Time to go at that rate; absent before the first rows."""
@@ -199,10 +212,11 @@ class BuildProgress(_message.Message):
         rows_total: _builtins.int = ...,
         rows_per_second: _builtins.float = ...,
         remaining: _duration_pb2.Duration | None = ...,
+        condition: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "generator", b"generator", "remaining", b"remaining", "rows_done", b"rows_done", "rows_per_second", b"rows_per_second", "rows_total", b"rows_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "condition", b"condition", "generator", b"generator", "remaining", b"remaining", "rows_done", b"rows_done", "rows_per_second", b"rows_per_second", "rows_total", b"rows_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -481,6 +495,7 @@ class DescribePolarityRequest(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     BANK_ID_FIELD_NUMBER: _builtins.int
     BANK_REVISION_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`."""
     manifold: _types_pb2.Manifold.ValueType
@@ -503,6 +518,10 @@ class DescribePolarityRequest(_message.Message):
     def top_ks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Values of k, at most 64; a default selection of 1..d when empty."""
 
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition of the bank; required where the generator takes one."""
+
     def __init__(
         self,
         *,
@@ -514,10 +533,11 @@ class DescribePolarityRequest(_message.Message):
         precision: _types_pb2.Precision.ValueType = ...,
         bank_id: _builtins.str = ...,
         bank_revision: _builtins.int = ...,
+        condition: _types_pb2.Condition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "generator", b"generator", "manifold", b"manifold", "precision", b"precision", "rhos", b"rhos", "top_ks", b"top_ks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "condition", b"condition", "generator", b"generator", "manifold", b"manifold", "precision", b"precision", "rhos", b"rhos", "top_ks", b"top_ks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -177,6 +177,9 @@ class GetGeneratorResponse(_message.Message):
     BITS_DEPEND_ON_POSITION_FIELD_NUMBER: _builtins.int
     BITS_DEPEND_ON_NEIGHBOURS_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    LATENT_NODE_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     layout: _builtins.str
     """Layout of one output: HW, CHW, HWC or vector."""
     output_low: _builtins.float
@@ -209,6 +212,10 @@ class GetGeneratorResponse(_message.Message):
     """Whether they depend on the latents beside it; absent where that was not probed."""
     format: _builtins.str
     """Format of its file: pt2 or onnx."""
+    latent_node: _builtins.str
+    """Name of the inner value that is its latent; empty where that is the file's own input."""
+    features: _builtins.str
+    """File of the network behind the output in whose space the manifold FEATURES lies; empty for none."""
     @_builtins.property
     def summary(self) -> Global___GeneratorSummary:
         """Name, version, sizes, prior, digest."""
@@ -237,6 +244,10 @@ class GetGeneratorResponse(_message.Message):
     def auto_top_k(self) -> _containers.RepeatedCompositeFieldContainer[Global___AutoTopK]:
         """AUTO's k at rho 1, if auto_top_k was asked for: the prior and the uniform base first, then the laws of further banks."""
 
+    @_builtins.property
+    def conditions(self) -> Global___Conditions:
+        """What conditions it takes; absent for a generator without any."""
+
     def __init__(
         self,
         *,
@@ -263,10 +274,13 @@ class GetGeneratorResponse(_message.Message):
         bits_depend_on_position: _builtins.bool | None = ...,
         bits_depend_on_neighbours: _builtins.bool | None = ...,
         format: _builtins.str = ...,
+        conditions: Global___Conditions | None = ...,
+        latent_node: _builtins.str = ...,
+        features: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours", "_bits_depend_on_position", b"_bits_depend_on_position", "bits_depend_on_neighbours", b"bits_depend_on_neighbours", "bits_depend_on_position", b"bits_depend_on_position", "rank", b"rank", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours", "_bits_depend_on_position", b"_bits_depend_on_position", "bits_depend_on_neighbours", b"bits_depend_on_neighbours", "bits_depend_on_position", b"bits_depend_on_position", "conditions", b"conditions", "rank", b"rank", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours", "_bits_depend_on_position", b"_bits_depend_on_position", "auto_top_k", b"auto_top_k", "bits_depend_on_neighbours", b"bits_depend_on_neighbours", "bits_depend_on_position", b"bits_depend_on_position", "format", b"format", "forward_error", b"forward_error", "jacobian_error", b"jacobian_error", "labels", b"labels", "layout", b"layout", "licence", b"licence", "operations", b"operations", "output_high", b"output_high", "output_low", b"output_low", "parameters", b"parameters", "piecewise_affine", b"piecewise_affine", "piecewise_affine_until", b"piecewise_affine_until", "rank", b"rank", "smooth_inside", b"smooth_inside", "source", b"source", "summary", b"summary", "training_shares", b"training_shares", "units", b"units", "verified_against", b"verified_against", "verified_rows", b"verified_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours", "_bits_depend_on_position", b"_bits_depend_on_position", "auto_top_k", b"auto_top_k", "bits_depend_on_neighbours", b"bits_depend_on_neighbours", "bits_depend_on_position", b"bits_depend_on_position", "conditions", b"conditions", "features", b"features", "format", b"format", "forward_error", b"forward_error", "jacobian_error", b"jacobian_error", "labels", b"labels", "latent_node", b"latent_node", "layout", b"layout", "licence", b"licence", "operations", b"operations", "output_high", b"output_high", "output_low", b"output_low", "parameters", b"parameters", "piecewise_affine", b"piecewise_affine", "piecewise_affine_until", b"piecewise_affine_until", "rank", b"rank", "smooth_inside", b"smooth_inside", "source", b"source", "summary", b"summary", "training_shares", b"training_shares", "units", b"units", "verified_against", b"verified_against", "verified_rows", b"verified_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bits_depend_on_neighbours: _TypeAlias = _typing.Literal["bits_depend_on_neighbours"]  # noqa: Y015
     _WhichOneofArgType__bits_depend_on_neighbours: _TypeAlias = _typing.Literal["_bits_depend_on_neighbours", b"_bits_depend_on_neighbours"]  # noqa: Y015
@@ -278,6 +292,38 @@ class GetGeneratorResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bits_depend_on_position) -> _WhichOneofReturnType__bits_depend_on_position | None: ...
 
 Global___GetGeneratorResponse: _TypeAlias = GetGeneratorResponse  # noqa: Y015
+
+@_typing.final
+class Conditions(_message.Message):
+    """Conditions that a generator takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """one_hot, index or vector."""
+    width: _builtins.int
+    """Number of classes for one_hot and index, of numbers for vector."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the classes, if they have any."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        width: _builtins.int = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "labels", b"labels", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Conditions: _TypeAlias = Conditions  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):
@@ -441,7 +487,7 @@ class AutoTopK(_message.Message):
     base: _builtins.str
     """PRIOR or UNIFORM."""
     law: _builtins.str
-    """The base law as text."""
+    """The base law as text; empty where the generator has no such base."""
     manifold: _types_pb2.Manifold.ValueType
     """Where the image is taken."""
     precision: _types_pb2.Precision.ValueType

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from magnet.v1 import types_pb2 as magnet_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18magnet/v1/geometry.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x15magnet/v1/types.proto\"\xd8\x01\n\x10LogVolumeRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12*\n\x07latents\x18\x02 \x01(\x0b\x32\x11.magnet.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x08manifold\x18\x03 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x04 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05top_k\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"\xd4\x02\n\x11LogVolumeResponse\x12&\n\x0blog_volumes\x18\x01 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12.\n\x13log_singular_values\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12%\n\x08manifold\x18\x05 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x06 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x18\n\x10generator_digest\x18\x07 \x01(\t\x12$\n\x05stamp\x18\x08 \x03(\x0b\x32\x15.magnet.v1.StampEntry\x12\'\n\x05\x65rror\x18\t \x01(\x0b\x32\x18.magnet.v1.MeasuredError2Y\n\x0fGeometryService\x12\x46\n\tLogVolume\x12\x1b.magnet.v1.LogVolumeRequest\x1a\x1c.magnet.v1.LogVolumeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18magnet/v1/geometry.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x15magnet/v1/types.proto\"\x81\x02\n\x10LogVolumeRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12*\n\x07latents\x18\x02 \x01(\x0b\x32\x11.magnet.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x08manifold\x18\x03 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x04 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05top_k\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\'\n\tcondition\x18\x06 \x01(\x0b\x32\x14.magnet.v1.Condition\"\xd4\x02\n\x11LogVolumeResponse\x12&\n\x0blog_volumes\x18\x01 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12.\n\x13log_singular_values\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12%\n\x08manifold\x18\x05 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x06 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x18\n\x10generator_digest\x18\x07 \x01(\t\x12$\n\x05stamp\x18\x08 \x03(\x0b\x32\x15.magnet.v1.StampEntry\x12\'\n\x05\x65rror\x18\t \x01(\x0b\x32\x18.magnet.v1.MeasuredError2Y\n\x0fGeometryService\x12\x46\n\tLogVolume\x12\x1b.magnet.v1.LogVolumeRequest\x1a\x1c.magnet.v1.LogVolumeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,9 +44,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGVOLUMEREQUEST'].fields_by_name['top_k']._loaded_options = None
   _globals['_LOGVOLUMEREQUEST'].fields_by_name['top_k']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LOGVOLUMEREQUEST']._serialized_start=92
-  _globals['_LOGVOLUMEREQUEST']._serialized_end=308
-  _globals['_LOGVOLUMERESPONSE']._serialized_start=311
-  _globals['_LOGVOLUMERESPONSE']._serialized_end=651
-  _globals['_GEOMETRYSERVICE']._serialized_start=653
-  _globals['_GEOMETRYSERVICE']._serialized_end=742
+  _globals['_LOGVOLUMEREQUEST']._serialized_end=349
+  _globals['_LOGVOLUMERESPONSE']._serialized_start=352
+  _globals['_LOGVOLUMERESPONSE']._serialized_end=692
+  _globals['_GEOMETRYSERVICE']._serialized_start=694
+  _globals['_GEOMETRYSERVICE']._serialized_end=783
 # @@protoc_insertion_point(module_scope)

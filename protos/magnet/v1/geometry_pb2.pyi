@@ -30,6 +30,7 @@ class LogVolumeRequest(_message.Message):
     MANIFOLD_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`."""
     manifold: _types_pb2.Manifold.ValueType
@@ -42,6 +43,10 @@ class LogVolumeRequest(_message.Message):
     def latents(self) -> _types_pb2.Tensor:
         """[rows, d], float32 or float64, finite in the arithmetic asked for."""
 
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition of all latents; required where the generator takes one."""
+
     def __init__(
         self,
         *,
@@ -50,10 +55,11 @@ class LogVolumeRequest(_message.Message):
         manifold: _types_pb2.Manifold.ValueType = ...,
         precision: _types_pb2.Precision.ValueType = ...,
         top_k: _builtins.int = ...,
+        condition: _types_pb2.Condition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "latents", b"latents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator", "latents", b"latents", "manifold", b"manifold", "precision", b"precision", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "generator", b"generator", "latents", b"latents", "manifold", b"manifold", "precision", b"precision", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

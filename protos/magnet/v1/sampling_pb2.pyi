@@ -312,6 +312,7 @@ class Rows(_message.Message):
     LOG_VOLUMES_FIELD_NUMBER: _builtins.int
     LOG_WEIGHTS_FIELD_NUMBER: _builtins.int
     BANK_ROWS_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def images(self) -> _types_pb2.Tensor:
         """uint8 or float32, [rows, ...]."""
@@ -334,7 +335,13 @@ class Rows(_message.Message):
 
     @_builtins.property
     def bank_rows(self) -> _types_pb2.Tensor:
-        """[rows] int64: the bank's row behind each draw; absent for a direct draw."""
+        """[rows] int64: the bank's row behind each draw; absent for a direct draw. Of a draw over all classes, a row of the
+        bank of its class.
+        """
+
+    @_builtins.property
+    def classes(self) -> _types_pb2.Tensor:
+        """[rows] int32: class of each row; absent where the generator has no classes."""
 
     def __init__(
         self,
@@ -345,10 +352,11 @@ class Rows(_message.Message):
         log_volumes: _types_pb2.Tensor | None = ...,
         log_weights: _types_pb2.Tensor | None = ...,
         bank_rows: _types_pb2.Tensor | None = ...,
+        classes: _types_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bank_rows", b"bank_rows", "images", b"images", "latents", b"latents", "log_volumes", b"log_volumes", "log_weights", b"log_weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bank_rows", b"bank_rows", "classes", b"classes", "images", b"images", "latents", b"latents", "log_volumes", b"log_volumes", "log_weights", b"log_weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_rows", b"bank_rows", "images", b"images", "latents", b"latents", "log_volumes", b"log_volumes", "log_weights", b"log_weights", "png", b"png"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_rows", b"bank_rows", "classes", b"classes", "images", b"images", "latents", b"latents", "log_volumes", b"log_volumes", "log_weights", b"log_weights", "png", b"png"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -366,6 +374,7 @@ class GenerateRequest(_message.Message):
     MANIFOLD_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`."""
     manifold: _types_pb2.Manifold.ValueType
@@ -382,6 +391,10 @@ class GenerateRequest(_message.Message):
     def outputs(self) -> Global___Outputs:
         """What to answer; latents and weights are ignored."""
 
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition of all latents; required where the generator takes one."""
+
     def __init__(
         self,
         *,
@@ -391,10 +404,11 @@ class GenerateRequest(_message.Message):
         manifold: _types_pb2.Manifold.ValueType = ...,
         precision: _types_pb2.Precision.ValueType = ...,
         top_k: _builtins.int = ...,
+        condition: _types_pb2.Condition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "outputs", b"outputs"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "latents", b"latents", "outputs", b"outputs"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generator", b"generator", "latents", b"latents", "manifold", b"manifold", "outputs", b"outputs", "precision", b"precision", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "generator", b"generator", "latents", b"latents", "manifold", b"manifold", "outputs", b"outputs", "precision", b"precision", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -455,9 +469,10 @@ class SampleRequest(_message.Message):
     WITHOUT_REPLACEMENT_FIELD_NUMBER: _builtins.int
     TRUNCATION_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
-    CONDITION_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     MIN_ESS_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    CLASS_BANKS_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`."""
     count: _builtins.int
@@ -484,10 +499,8 @@ class SampleRequest(_message.Message):
     """Draw distinct rows (successive sampling): biased towards the base unless the ESS is far above the count."""
     precision: _types_pb2.Precision.ValueType
     """Arithmetic."""
-    condition: _builtins.str
-    """Reserved for conditional generators; must be empty."""
     min_ess: _builtins.float
-    """Least ESS that AUTO's k shall keep; 200 at least."""
+    """Least ESS that AUTO's k shall keep; 200 at least. Of a draw over all classes, each class keeps its share."""
     @_builtins.property
     def base(self) -> Global___Base:
         """The base law; a preset brings its own."""
@@ -499,6 +512,16 @@ class SampleRequest(_message.Message):
     @_builtins.property
     def outputs(self) -> Global___Outputs:
         """What to answer for each row."""
+
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition of all rows. Unset for a generator with classes: all of them in equal shares, row i of class i mod C, with
+        one rho and one k for all.
+        """
+
+    @_builtins.property
+    def class_banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassBank]:
+        """Banks of a draw over all classes, one for each; chosen as for a draw of that class when empty."""
 
     def __init__(
         self,
@@ -518,13 +541,14 @@ class SampleRequest(_message.Message):
         without_replacement: _builtins.bool = ...,
         truncation: Global___Truncation | None = ...,
         precision: _types_pb2.Precision.ValueType = ...,
-        condition: _builtins.str = ...,
         outputs: Global___Outputs | None = ...,
         min_ess: _builtins.float = ...,
+        condition: _types_pb2.Condition | None = ...,
+        class_banks: _abc.Iterable[Global___ClassBank] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "base", b"base", "det_rho", b"det_rho", "outputs", b"outputs", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "truncation", b"truncation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "base", b"base", "condition", b"condition", "det_rho", b"det_rho", "outputs", b"outputs", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "condition", b"condition", "count", b"count", "det_rho", b"det_rho", "generator", b"generator", "manifold", b"manifold", "min_ess", b"min_ess", "offset", b"offset", "outputs", b"outputs", "precision", b"precision", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "top_k", b"top_k", "truncation", b"truncation", "without_replacement", b"without_replacement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "class_banks", b"class_banks", "condition", b"condition", "count", b"count", "det_rho", b"det_rho", "generator", b"generator", "manifold", b"manifold", "min_ess", b"min_ess", "offset", b"offset", "outputs", b"outputs", "precision", b"precision", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "top_k", b"top_k", "truncation", b"truncation", "without_replacement", b"without_replacement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -538,6 +562,36 @@ class SampleRequest(_message.Message):
 Global___SampleRequest: _TypeAlias = SampleRequest  # noqa: Y015
 
 @_typing.final
+class ClassBank(_message.Message):
+    """The bank that the rows of one class come from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    BANK_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Index of the class."""
+    bank_id: _builtins.str
+    """Its bank."""
+    revision: _builtins.int
+    """First rows of it that are used."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        bank_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "index", b"index", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassBank: _TypeAlias = ClassBank  # noqa: Y015
+
+@_typing.final
 class Diagnostics(_message.Message):
     """How far a draw can be trusted."""
 
@@ -549,9 +603,11 @@ class Diagnostics(_message.Message):
     DISTINCT_FIELD_NUMBER: _builtins.int
     BANK_ROWS_FIELD_NUMBER: _builtins.int
     LOW_RANK_SHARE_FIELD_NUMBER: _builtins.int
+    WEAKEST_CLASS_FIELD_NUMBER: _builtins.int
+    WEAKEST_ESS_FIELD_NUMBER: _builtins.int
     ess: _builtins.float
     """Effective sample size of the bank's weights, (sum w)^2 / sum w^2, in rows; for a direct draw the count, and
-    1000 for an endless one.
+    1000 for an endless one. Of a draw over C classes, C^2 / sum_c (1 / ESS_c): what as many independent rows are worth.
     """
     khat: _builtins.float
     """Pareto k-hat of the weights (Vehtari et al. 2024, arXiv 1507.02646); absent below 5 distinct tail weights."""
@@ -565,6 +621,12 @@ class Diagnostics(_message.Message):
     """Rows of the bank that were weighted, those of weight 0 too; 0 for a direct draw."""
     low_rank_share: _builtins.float
     """Share of the base law's rows with rank < k, 0 to 1; left out for rho != 0."""
+    weakest_class: _builtins.int
+    """Of a draw over all classes, which reads their banks: the class of the least ESS. k-hat, largest weight and low-rank
+    share are then the worst of any class.
+    """
+    weakest_ess: _builtins.float
+    """That ESS."""
     def __init__(
         self,
         *,
@@ -574,14 +636,25 @@ class Diagnostics(_message.Message):
         distinct: _builtins.int = ...,
         bank_rows: _builtins.int = ...,
         low_rank_share: _builtins.float = ...,
+        weakest_class: _builtins.int | None = ...,
+        weakest_ess: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "khat", b"khat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "_weakest_class", b"_weakest_class", "_weakest_ess", b"_weakest_ess", "khat", b"khat", "weakest_class", b"weakest_class", "weakest_ess", b"weakest_ess"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "bank_rows", b"bank_rows", "distinct", b"distinct", "ess", b"ess", "khat", b"khat", "largest_weight", b"largest_weight", "low_rank_share", b"low_rank_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "_weakest_class", b"_weakest_class", "_weakest_ess", b"_weakest_ess", "bank_rows", b"bank_rows", "distinct", b"distinct", "ess", b"ess", "khat", b"khat", "largest_weight", b"largest_weight", "low_rank_share", b"low_rank_share", "weakest_class", b"weakest_class", "weakest_ess", b"weakest_ess"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__khat: _TypeAlias = _typing.Literal["khat"]  # noqa: Y015
     _WhichOneofArgType__khat: _TypeAlias = _typing.Literal["_khat", b"_khat"]  # noqa: Y015
+    _WhichOneofReturnType__weakest_class: _TypeAlias = _typing.Literal["weakest_class"]  # noqa: Y015
+    _WhichOneofArgType__weakest_class: _TypeAlias = _typing.Literal["_weakest_class", b"_weakest_class"]  # noqa: Y015
+    _WhichOneofReturnType__weakest_ess: _TypeAlias = _typing.Literal["weakest_ess"]  # noqa: Y015
+    _WhichOneofArgType__weakest_ess: _TypeAlias = _typing.Literal["_weakest_ess", b"_weakest_ess"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__khat) -> _WhichOneofReturnType__khat | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weakest_class) -> _WhichOneofReturnType__weakest_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weakest_ess) -> _WhichOneofReturnType__weakest_ess | None: ...
 
 Global___Diagnostics: _TypeAlias = Diagnostics  # noqa: Y015
 
@@ -610,6 +683,7 @@ class DrawHeader(_message.Message):
     PRECISION_USED_FIELD_NUMBER: _builtins.int
     PRECISION_REASON_FIELD_NUMBER: _builtins.int
     VOLUME_ERROR_FIELD_NUMBER: _builtins.int
+    CLASS_LABELS_FIELD_NUMBER: _builtins.int
     rho: _builtins.float
     """Exponent of v_k used."""
     det_rho: _builtins.float
@@ -656,6 +730,10 @@ class DrawHeader(_message.Message):
     def stamp(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.StampEntry]:
         """How the numbers were computed."""
 
+    @_builtins.property
+    def class_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Labels of the classes that rows name by index; empty where there are none."""
+
     def __init__(
         self,
         *,
@@ -678,10 +756,11 @@ class DrawHeader(_message.Message):
         precision_used: _types_pb2.Precision.ValueType = ...,
         precision_reason: _builtins.str = ...,
         volume_error: _builtins.float | None = ...,
+        class_labels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "diagnostics", b"diagnostics", "resolved", b"resolved", "volume_error", b"volume_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason", "volume_error", b"volume_error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "class_labels", b"class_labels", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason", "volume_error", b"volume_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__volume_error: _TypeAlias = _typing.Literal["volume_error"]  # noqa: Y015
     _WhichOneofArgType__volume_error: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error"]  # noqa: Y015

@@ -35,6 +35,8 @@ class _ManifoldEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Manifold.Val
     """The outputs themselves, with the Jacobian of the smooth head (tanh, sigmoid) included: exact at a point."""
     MANIFOLD_PRE_ACTIVATION: _Manifold.ValueType  # 2
     """Before the smooth head: exactly piecewise affine. The same as OUTPUT where there is no head."""
+    MANIFOLD_FEATURES: _Manifold.ValueType  # 3
+    """Features of the outputs, by the network that the generator's card names; refused for a generator without one."""
 
 class Manifold(_Manifold, metaclass=_ManifoldEnumTypeWrapper):
     """Where a generator's image is taken."""
@@ -45,6 +47,8 @@ MANIFOLD_OUTPUT: Manifold.ValueType  # 1
 """The outputs themselves, with the Jacobian of the smooth head (tanh, sigmoid) included: exact at a point."""
 MANIFOLD_PRE_ACTIVATION: Manifold.ValueType  # 2
 """Before the smooth head: exactly piecewise affine. The same as OUTPUT where there is no head."""
+MANIFOLD_FEATURES: Manifold.ValueType  # 3
+"""Features of the outputs, by the network that the generator's card names; refused for a generator without one."""
 Global___Manifold: _TypeAlias = Manifold  # noqa: Y015
 
 class _Precision:
@@ -118,6 +122,62 @@ class MeasuredError(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MeasuredError: _TypeAlias = MeasuredError  # noqa: Y015
+
+@_typing.final
+class Condition(_message.Message):
+    """What a conditional generator is asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Vector(_message.Message):
+        """Numbers."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        VALUES_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+            """As many as the generator takes."""
+
+        def __init__(
+            self,
+            *,
+            values: _abc.Iterable[_builtins.float] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Name of a class, as the generator's description lists it."""
+    index: _builtins.int
+    """Index of a class, from 0."""
+    @_builtins.property
+    def vector(self) -> Global___Condition.Vector:
+        """A vector, for generators that take one."""
+
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        index: _builtins.int = ...,
+        vector: Global___Condition.Vector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "kind", b"kind", "label", b"label", "vector", b"vector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "kind", b"kind", "label", b"label", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["label", "index", "vector"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):

@@ -118,7 +118,7 @@ flat(
     [node("Greater", "z c", "p"), node("Mul", "z s", "n"), node("Where", "p z n")],
     {"c": floats(0), "s": floats(0.1)},
 )
-flat("dropout", [node("Dropout", "z", "d"), node("Gemm", "d w")], {"w": draw(6, 7)}, 10, 13)
+flat("dropout", [node("Dropout", "z", "d"), node("MatMul", "d w")], {"w": draw(6, 7)}, 7, 10, 13)
 flat(
     "dropout_flag",
     [node("Dropout", "z r t", "d"), node("Gemm", "d w")],
@@ -200,16 +200,20 @@ mapped("pad_axes", [node("Pad", "h p v a", mode="edge")], {"p": ints(1, 2), "v":
 mapped("pad_negative", [node("Pad", "h p")], {"p": ints(0, 0, -1, 0, 0, 0, 0, -2)})
 
 # Resolution.
-for mode, rounding in (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor"), ("half_pixel", "round_prefer_ceil"),
-                       ("align_corners", "round_prefer_floor"), ("half_pixel", "ceil"), ("asymmetric", "round_prefer_floor")):  # fmt: skip
+NEAREST = (
+    ("asymmetric", "floor"),
+    ("asymmetric", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_floor"),
+    ("half_pixel", "round_prefer_ceil"),
+    ("half_pixel", "ceil"),
+    ("align_corners", "round_prefer_floor"),
+    ("pytorch_half_pixel", "floor"),
+)
+for mode, rounding in NEAREST:
+    attributes = {"coordinate_transformation_mode": mode, "nearest_mode": rounding}
     for scale in ((2.0, 3.0), (1.7, 0.6)):
-        attributes = {"coordinate_transformation_mode": mode, "nearest_mode": rounding}
-        mapped(
-            f"resize_{mode}_{rounding}_{scale[0]}",
-            [node("Resize", "h - s", **attributes)],
-            {"s": floats(1, 1, *scale)},
-            13,
-        )
+        scaled = {"s": floats(1, 1, *scale)}
+        mapped(f"resize_{mode}_{rounding}_{scale[0]}", [node("Resize", "h - s", **attributes)], scaled, 13)
 for mode in ("half_pixel", "align_corners", "pytorch_half_pixel"):
     attributes = {"coordinate_transformation_mode": mode, "mode": "linear"}
     scaled = {"s": floats(1, 1, 2, 1.5), "roi": floats()}

@@ -40,7 +40,7 @@ class Banks(Connection):
             base: law of the bank's latents, `prior` or `uniform`.
             ball_radius: bounds a uniform law by a ball.
             box: (low, high) bounds it by a box. Neither: as in `sample`.
-            manifold: where volumes are taken, `output` or `pre_activation`.
+            manifold: where volumes are taken, `output`, `pre_activation` or `features`.
             precision: `float32`, `float64`, or `bfloat16` (tangents alone): where that is off by more than 0.05 nats at
                 some k up to 30, float32 takes its place, and the bank says so.
             on_progress: called with each change of state, a few times a second.

@@ -77,7 +77,7 @@ class Generators(Connection):
             generator: `name` or `name@version`.
             latents: [rows, d], finite; float32 is sent as it is, anything else as float64.
             top_k: k, 1 to d; 0 for k = d.
-            manifold: `output`, or `pre_activation` (before the smooth head).
+            manifold: `output`, `pre_activation` (before the smooth head) or `features`.
             precision: `float32`, `float64` or `bfloat16`; the last is refused where its error is above 0.05 nats.
             timeout: seconds; the client's own when None, `math.inf` for no limit.
 

@@ -68,7 +68,8 @@ class Sampling(Connection):
             box: (low, high) bounds it by a box. Neither: the ball of radius sqrt(d + 2) for a normal prior, else the
                 prior's support.
             top_k: k, 1 to the latent dimension; 0 lets the server choose and say why.
-            manifold: `output` (the images) or `pre_activation` (before the smooth head).
+            manifold: `output` (the images), `pre_activation` (before the smooth head) or `features` (of the images, by
+                the network that the generator's card names).
             bank: id of the bank to draw from; the bank of the base law, else the prior's corrected, when None.
             bank_revision: use only this many first rows of it.
             replacement: False draws distinct rows, which leans towards the base unless the ESS is far above the count.

@@ -20,7 +20,7 @@ from magnet_client.codec.scalars import (
 )
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor
 from magnet_client.errors import InvalidInput
-from magnet_client.generators import AutoTopK, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
+from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
 from magnet_client.pictures import decode_png
 from magnet_client.results import Generated, Volumes
 from magnet_client.words import ImagesWord, ManifoldWord, PrecisionWord
@@ -142,6 +142,9 @@ def decode_generator(response: generator_pb2.GetGeneratorResponse) -> GeneratorI
         bits_depend_on_position=_optional(response, "bits_depend_on_position"),
         bits_depend_on_neighbours=_optional(response, "bits_depend_on_neighbours"),
         format=response.format,
+        conditions=_conditions(response),
+        latent_node=response.latent_node,
+        features=response.features,
     )
 
 
@@ -159,6 +162,13 @@ def _auto_top_k(entry: generator_pb2.AutoTopK) -> AutoTopK:
         supported=entry.supported,
         reason=entry.reason,
     )
+
+
+def _conditions(response: generator_pb2.GetGeneratorResponse) -> Conditions | None:
+    if not response.HasField("conditions"):
+        return None
+    given = response.conditions
+    return Conditions(kind=given.kind, width=given.width, labels=tuple(given.labels))
 
 
 def _optional(

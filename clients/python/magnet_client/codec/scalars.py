@@ -37,6 +37,7 @@ PRESETS: Mapping[PresetWord, sampling_pb2.Preset.ValueType] = {
 MANIFOLDS: Mapping[ManifoldWord, types_pb2.Manifold.ValueType] = {
     "output": types_pb2.MANIFOLD_OUTPUT,
     "pre_activation": types_pb2.MANIFOLD_PRE_ACTIVATION,
+    "features": types_pb2.MANIFOLD_FEATURES,
 }
 PRECISIONS: Mapping[PrecisionWord, types_pb2.Precision.ValueType] = {
     "float32": types_pb2.PRECISION_FLOAT32,
@@ -51,6 +52,7 @@ IMAGES: Mapping[ImagesWord | None, sampling_pb2.Outputs.Images.ValueType] = {
 }
 _PRESET_WORDS: dict[int, PresetWord] = {value: word for word, value in PRESETS.items()}
 _PRECISION_WORDS: dict[int, PrecisionWord] = {value: word for word, value in PRECISIONS.items()}
+_MANIFOLD_WORDS: dict[int, ManifoldWord] = {value: word for word, value in MANIFOLDS.items()}
 _IMAGES_WORDS: dict[int, ImagesWord | None] = {value: word for word, value in IMAGES.items()}
 
 
@@ -71,7 +73,7 @@ def preset_word(value: int) -> PresetWord | None:
 
 def manifold_word(value: int) -> ManifoldWord:
     """Return the word of a manifold; unspecified reads `output`."""
-    return "pre_activation" if value == types_pb2.MANIFOLD_PRE_ACTIVATION else "output"
+    return _MANIFOLD_WORDS.get(value, "output")
 
 
 def precision_word(value: int) -> PrecisionWord:
