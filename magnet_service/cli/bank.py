@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from magnet_client import BankInfo, PolarityGrid
+from magnet_client import Progress as BuildState
 from magnet_client.words import BaseWord
+from magnet_service.cli.conditions import AllConditions, Condition, condition_of
+from magnet_service.cli.conditions import all_conditions as classes_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.options import (
     Address,
@@ -27,8 +32,11 @@ from magnet_service.cli.options import (
     interval,
 )
 from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of, short_law, size
+from magnet_service.errors import InvalidInput
 
 __all__ = ["app"]
+
+_LONGEST_CONDITION = 24
 
 app = typer.Typer(no_args_is_help=True, help="Banks: stored latents with their volumes, from which draws are made.")
 
@@ -40,6 +48,8 @@ _Id = Annotated[str, typer.Argument(metavar="ID", show_default=False, help="Bank
 def build(
     generator: GeneratorName,
     rows: Annotated[int, typer.Option(help="Rows that the bank shall have at the end.")] = 10_240,
+    condition: Condition = None,
+    all_conditions: AllConditions = False,
     seed: Annotated[int, typer.Option(help="Seed of the latents.", rich_help_panel="What to draw")] = 0,
     base: _Law = "prior",
     ball_radius: BallRadius = None,
@@ -69,30 +79,43 @@ def build(
         disable=json or not STDERR.is_terminal,
     )
     domain = interval(box, "box")
+    if all_conditions and condition is not None:
+        raise InvalidInput("--condition and --all-conditions are both given: write one of them.", field="condition")
     with connected(address, local, repository, store) as client, bar:
         task = bar.add_task(f"bank of {generator}", total=rows, rate="")
+
+        def shown(label: str, state: BuildState) -> None:
+            rate = f"{state.rows_per_second:,.0f} rows/s"
+            told = f"bank of {generator}{label and f', {label}'}"
+            bar.update(task, description=told, completed=state.rows_done, total=state.rows_total, rate=rate)
+
+        each = classes_of(client, generator) if all_conditions else ((condition_of(client, generator, condition), ""),)
         try:
-            bank = client.build_bank(
-                generator,
-                rows,
-                seed=seed,
-                base=base,
-                ball_radius=ball_radius,
-                box=domain,
-                manifold=manifold,
-                precision=precision,
-                on_progress=lambda state: bar.update(
-                    task, completed=state.rows_done, total=state.rows_total, rate=f"{state.rows_per_second:,.0f} rows/s"
-                ),
-            )
+            banks = [
+                client.build_bank(
+                    generator,
+                    rows,
+                    condition=one,
+                    seed=seed,
+                    base=base,
+                    ball_radius=ball_radius,
+                    box=domain,
+                    manifold=manifold,
+                    precision=precision,
+                    on_progress=partial(shown, label),
+                )
+                for one, label in each
+            ]
         except KeyboardInterrupt:
             bar.stop()
             STDERR.print("stopped; rows that are complete stay, and the same command continues")
             raise
     if json:
-        print_json(bank)
+        print_json(banks if all_conditions else banks[0])
+    elif all_conditions:
+        STDOUT.print(_table(banks))
     else:
-        STDOUT.print(_facts(bank))
+        STDOUT.print(_facts(banks[0]))
 
 
 @app.command("list")
@@ -113,19 +136,7 @@ def list_banks(
     elif not banks and not banks.unreadable:
         STDOUT.print("no banks yet: `magnet bank build NAME` makes one", markup=False)
     else:
-        columns = ("id", "generator", "law", "volumes", "rows>", "size>")
-        facts = [
-            (
-                bank.bank_id,
-                bank.generator or bank.generator_digest[:12],
-                f"{short_law(bank.law)}, seed {bank.seed}",
-                f"{bank.manifold}, {bank.precision}",
-                f"{bank.revision:,}",
-                size(bank.bytes),
-            )
-            for bank in banks
-        ]
-        STDOUT.print(grid("", columns, facts))
+        STDOUT.print(_table(banks))
         for problem in banks.unreadable:
             STDOUT.print(f"unreadable: {problem}", markup=False, style="yellow")
 
@@ -173,6 +184,7 @@ def polarity(
     top_ks: Annotated[
         list[int] | None, typer.Option("--top-k", help="k; may be repeated. A selection if not given.")
     ] = None,
+    condition: Condition = None,
     base: _Law = "prior",
     ball_radius: BallRadius = None,
     box: Box = None,
@@ -194,6 +206,7 @@ def polarity(
             generator,
             rhos,
             top_ks,
+            condition=condition_of(client, generator, condition),
             base=base,
             ball_radius=ball_radius,
             box=domain,
@@ -208,13 +221,34 @@ def polarity(
         _print_polarity(found)
 
 
+def _table(banks: Iterable[BankInfo]) -> object:
+    columns = ("id", "generator", "law", "volumes", "rows>", "size>")
+    facts = [
+        (
+            bank.bank_id,
+            bank.generator or bank.generator_digest[:12],
+            f"{short_law(bank.law)}{_of_condition(bank)}, seed {bank.seed}",
+            f"{bank.manifold}, {bank.precision}",
+            f"{bank.revision:,}",
+            size(bank.bytes),
+        )
+        for bank in banks
+    ]
+    return grid("", columns, facts)
+
+
+def _of_condition(bank: BankInfo) -> str:
+    told = bank.condition_label or bank.condition
+    return f", {told if len(told) <= _LONGEST_CONDITION else told[:_LONGEST_CONDITION] + '...'}" if told else ""
+
+
 def _facts(bank: BankInfo) -> object:
     return sheet_of(
         [
             ("bank", bank.bank_id),
             ("generator", f"{bank.generator or 'not held'} (sha256 {bank.generator_digest[:12]})"),
             ("law", f"{bank.law}, seed {bank.seed}"),
-            ("condition", bank.condition),
+            ("condition", f"{bank.condition} ({bank.condition_label})" if bank.condition_label else bank.condition),
             ("volumes", f"{bank.manifold}, {bank.precision}, log v_1 to log v_{bank.columns}"),
             ("computed in", _arithmetic(bank)),
             ("error", _error(bank)),
@@ -239,6 +273,7 @@ def _error(bank: BankInfo) -> str:
     last = len(error.log_volume)
     told = [f"{error.log_volume[k - 1]:.1g} at k = {k}" for k in sorted({k for k in (1, 10, 30) if k < last} | {last})]
     apart = f", {len(error.other_pattern)} of other regions left out" if error.other_pattern else ""
+    apart += f", {error.recomputed} done again in float64" if error.recomputed else ""
     most = f"; draws use k <= {bank.largest_k}" if bank.largest_k < last else ""
     return f"{', '.join(told)} nats (largest at {error.latents} latents against float64{apart}){most}"
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from magnet_client import Draw, DrawHeader, Result
 from magnet_client.words import ImagesWord, PresetWord
+from magnet_service.cli.conditions import Condition, condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.options import (
     Address,
@@ -50,6 +51,7 @@ def sample(
     det_rho: Annotated[
         float | None, typer.Option(help="Exponent of det(A^T A): rho / 2.", rich_help_panel=_TARGET)
     ] = None,
+    condition: Condition = None,
     seed: Seed = None,
     offset: Annotated[int, typer.Option(help="Rows to skip first.", rich_help_panel=_TARGET)] = 0,
     base: Base = None,
@@ -98,6 +100,7 @@ def sample(
             preset=preset,
             rho=rho,
             det_rho=det_rho,
+            condition=condition_of(client, generator, condition),
             seed=seed,
             offset=offset,
             base=base,
@@ -134,6 +137,7 @@ def _print(draw: Draw, written: Path | None) -> None:
         sheet_of(
             [
                 ("draw", f"{len(draw)} rows of {header.resolved.generator}, seed {header.resolved.seed}"),
+                ("condition", _condition(draw)),
                 ("law", header.law),
                 ("rho", rho),
                 ("k", k),
@@ -141,8 +145,8 @@ def _print(draw: Draw, written: Path | None) -> None:
                 ("precision", _precision(header)),
                 ("base", header.base),
                 ("method", header.method),
-                ("bank", f"{header.resolved.bank}, {header.bank_reason}" if header.resolved.bank else ""),
-                ("ESS", f"{number(header.ess, 0)} rows, largest weight {header.largest_weight:.4f}"),
+                ("bank", _bank(header)),
+                ("ESS", f"{number(header.ess, 0)} rows, largest weight {header.largest_weight:.4f}{_weakest(header)}"),
                 ("k-hat", number(header.khat)),
                 ("distinct", f"{header.distinct} of {len(draw)}"),
                 ("rank below k", low_rank),
@@ -152,6 +156,31 @@ def _print(draw: Draw, written: Path | None) -> None:
     STDOUT.print(f"[bold {colour}]{header.result}[/] {escape(header.advice)}".rstrip())
     if written is not None:
         STDOUT.print(f"wrote {written}", markup=False, soft_wrap=True)
+
+
+def _condition(draw: Draw) -> str:
+    resolved = draw.header.resolved
+    if resolved.condition is None:
+        return "" if draw.classes is None else "all classes in equal shares, row i of class i mod C"
+    if isinstance(resolved.condition, tuple):
+        return ", ".join(f"{number:g}" for number in resolved.condition)
+    labels = draw.header.class_labels
+    index = resolved.condition
+    return labels[index] if isinstance(index, int) and index < len(labels) else str(index)
+
+
+def _bank(header: DrawHeader) -> str:
+    if header.resolved.class_banks:
+        return header.bank_reason
+    return f"{header.resolved.bank}, {header.bank_reason}" if header.resolved.bank else ""
+
+
+def _weakest(header: DrawHeader) -> str:
+    index = header.weakest_class
+    if index is None or header.weakest_ess is None:
+        return ""
+    label = header.class_labels[index] if index < len(header.class_labels) else str(index)
+    return f"; of the weakest class, {label}, {number(header.weakest_ess, 0)}"
 
 
 def _precision(header: DrawHeader) -> str:

@@ -37,9 +37,9 @@ class GeneratorCard:
         labels: names of the classes of its training set, if it has any.
         training_shares: share of each class in the training set, same order.
         condition: the conditions that it takes; None for an unconditional one.
-        latent_node: name of the inner value that is its latent, whose width `latent_dim` is; `prior` is the law of the
-            network's own input all the same. Empty for that input itself.
-        features: name of the file of its feature network, in the version's folder or in the generator's. Empty for none.
+        latent_node: name of the inner value that is its latent, whose width `latent_dim` is; `prior` is the law of
+            the network's own input all the same. Empty for that input itself.
+        features: name of the file of its feature network, in the version's folder or the generator's. Empty for none.
 
     Raises:
         InvalidInput: a field is out of bounds; `field` names it as generator.toml does.

@@ -146,6 +146,7 @@ def _condition(table: object) -> ConditionCard:
     counted = size in given or (kind != "vector" and bool(labels))
     _require(counted, f"condition.{size}", f"this key is missing; a condition of kind {kind} has {size}")
     _require(other not in given, f"condition.{other}", f"a condition of kind {kind} has {size} instead")
+    _require(type(given.get(size, 1)) is int, f"condition.{size}", "write an integer of at least 1")
     return ConditionCard(str(kind), given.get(size, len(labels)), tuple(labels))
 
 

@@ -118,7 +118,8 @@ def cut(graph: Graph, name: str) -> tuple[Graph, Graph]:
     if name not in names:
         found = ", ".join(candidates(graph)) or "none"
         raise UnknownResource(
-            f"The network has no value {name!r}. One-dimensional values that all that follows depends on alone: {found}.",
+            f"The network has no value {name!r}. One-dimensional values that all that follows depends on alone: "
+            f"{found}.",
             field="latent_node",
         )
     place = names.index(name) + 1

@@ -51,7 +51,7 @@ class Condition:
     def text(self) -> str:
         """Canonical text, as banks carry it: the index, or the vector's numbers with commas and a comma at the end."""
         if self.vector is not None:
-            return "".join(f"{np.float32(number)}," for number in self.vector)
+            return "".join(str(np.float32(number)) + "," for number in self.vector)
         return str(self.index) if self.index is not None else str(self.label)
 
 

@@ -17,12 +17,16 @@ from magnet_service.generator.onnx_nodes import OnnxNode
 from magnet_service.generator.onnx_values import Held, Known, Rows
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Value
 
-__all__ = ["Builder", "Given"]
+__all__ = ["MOVED", "Builder", "Given"]
 
 Given: TypeAlias = Held | BatchSize | int | float | bool | str | tuple["Given", ...] | None
 
+MOVED = (
+    "it reads a value whose batch a transpose has moved away from the front, and rows must stay independent. Keep the "
+    "batch first in every layer and export again with a dynamic batch"
+)
 _LARGEST = 1 << 28
-_INDEX = "index"
+_INDICES = ("index", "indices")
 _FREE, _TIMES = 1 << 22, 8
 _PROBE_ROWS = 61
 _TYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
@@ -119,6 +123,8 @@ class Builder:
 
     def _written(self, node: OnnxNode, role: str, value: Given) -> Argument:
         if isinstance(value, Rows):
+            if value.order:
+                node.refuse(MOVED)
             return Value(value.name)
         if isinstance(value, Known):
             return self._constant(node, role, value)
@@ -129,7 +135,7 @@ class Builder:
         what = f"the tensor {known.name[:120]!r}" if known.name is not None else "a tensor"
         if array.dtype == object:
             node.refuse("the number of rows is used as a number")
-        if array.dtype != np.float32 and not (role == _INDEX and array.dtype.kind in "iu"):
+        if array.dtype != np.float32 and not (role in _INDICES and array.dtype.kind in "iu"):
             raise RefusedArchive(
                 f"{node.place}: {what} is {array.dtype}, and only float32 is read: export the generator in float32 "
                 f"(module.float()).",

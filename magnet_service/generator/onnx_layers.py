@@ -201,6 +201,20 @@ def translate_layer_norm(reading: Reading) -> Held:
     )
 
 
+def translate_rms_norm(reading: Reading) -> Held:
+    """RMSNormalization over the dimensions from `axis` on."""
+    value = reading.rows(0)
+    shape = value.shape[reading.axis(reading.node.integer("axis", -1), value.rank) - 1 :]
+    weight = reading.known(1)
+    return reading.emit(
+        "rms_norm.default",
+        input=value,
+        normalized_shape=shape,
+        weight=weight if weight.array.shape == shape else Known(widened(weight.array, shape)),
+        eps=reading.node.number("epsilon", 1e-5),
+    )
+
+
 def widened(array: Array, shape: tuple[int, ...]) -> Array:
     """An array broadcast to a shape; ValueError where it does not fit."""
     return np.broadcast_to(array, shape)
@@ -215,4 +229,5 @@ LAYERS: Mapping[str, Translator] = {
     "InstanceNormalization": translate_instance_norm,
     "LayerNormalization": translate_layer_norm,
     "MatMul": translate_matmul,
+    "RMSNormalization": translate_rms_norm,
 }

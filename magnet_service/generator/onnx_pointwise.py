@@ -64,7 +64,7 @@ def translate_sum(reading: Reading) -> Held:
 
 
 def extremum(largest: bool) -> Translator:
-    """Translator of Max or Min: a clamp by a number, else a + relu(b - a), or a - relu(a - b)."""
+    """Translator of Max or Min: a clamp by a number; by a constant row a + relu(b - a), or a - relu(a - b)."""
 
     def translate(reading: Reading) -> Held:
         held = [reading.held(index) for index in range(len(reading.node.inputs))]
@@ -75,6 +75,10 @@ def extremum(largest: bool) -> Translator:
             if isinstance(other, float):
                 bound = {"min": other} if largest else {"max": other}
                 result = reading.emit("clamp.default", self=result, **bound)
+                continue
+            if isinstance(result, Rows) and isinstance(other, Rows):
+                name = "maximum.default" if largest else "minimum.default"
+                result = reading.emit(name, self=result, other=other)
                 continue
             first, second = (result, other) if largest else (other, result)
             gap = subtracted(reading, second, first)
@@ -214,7 +218,10 @@ def spread(reading: Reading, held: Held) -> Held:
 
 _SAME: Mapping[str, str] = {
     "Abs": "abs",
+    "Asinh": "asinh",
+    "Atan": "atan",
     "Cos": "cos",
+    "Cosh": "cosh",
     "Erf": "erf",
     "Exp": "exp",
     "Log": "log",
@@ -224,6 +231,7 @@ _SAME: Mapping[str, str] = {
     "Relu": "relu",
     "Sigmoid": "sigmoid",
     "Sin": "sin",
+    "Sinh": "sinh",
     "Softplus": "softplus",
     "Sqrt": "sqrt",
     "Tanh": "tanh",

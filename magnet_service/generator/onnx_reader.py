@@ -79,6 +79,8 @@ def read_onnx(path: str | os.PathLike[str], *, max_bytes: int = 4 << 30) -> Prog
         raise DamagedData(f"{file}: no node defines the output {output[:120]!r}; export it again.")
     if isinstance(held, Known) or held.name in (inputs.latent, inputs.condition and inputs.condition.name):
         raise RefusedArchive(f"{file}: the output {output[:120]!r} is not computed from the latents.")
+    if held.order:
+        raise RefusedArchive(f"{file}: the output {output[:120]!r} does not have the batch as its first dimension.")
     return Program(
         latent=inputs.latent,
         latent_shape=inputs.latent_shape,

@@ -9,7 +9,7 @@ from typing import NoReturn, TypeAlias
 
 import numpy as np
 
-from magnet_service.generator.onnx_builder import Builder, Given
+from magnet_service.generator.onnx_builder import MOVED, Builder, Given
 from magnet_service.generator.onnx_nodes import OnnxNode
 from magnet_service.generator.onnx_sizes import RowCount, Size
 from magnet_service.generator.onnx_values import Array, Held, Known, Rows, short
@@ -51,6 +51,13 @@ class Reading:
 
     def rows(self, index: int) -> Rows:
         """An input that has rows; refused where it is a constant."""
+        held = self.moved(index)
+        if held.order:
+            self.refuse(MOVED)
+        return held
+
+    def moved(self, index: int) -> Rows:
+        """An input that has rows, be they behind other dimensions."""
         held = self.held(index)
         if isinstance(held, Known):
             self.refuse(f"its input {index} ({self.node.inputs[index][:80]!r}) is a constant without rows")

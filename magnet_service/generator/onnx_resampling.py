@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from magnet_service.generator.onnx_reading import Reading, Translator
 from magnet_service.generator.onnx_sizes import Size, is_batch
@@ -131,20 +132,21 @@ def nearest(reading: Reading, value: Rows, target: Target, word: str, rounding: 
         reading.node.damaged(f"nearest_mode {rounding[:40]!r} is none of {', '.join(_ROUNDINGS)}")
     wanted, usual, exact = [], [], []
     for extent, size, scale in zip(value.shape[1:], target.sizes, target.scales, strict=True):
-        reading.builder.spend(size)
-        places = np.arange(size, dtype=np.float64)
+        reading.builder.spend(size + extent)
+        places, step = np.arange(size, dtype=np.float32), np.float32(scale)  # ties fall as onnxruntime rounds them
         if word == "asymmetric":
-            original = places / scale
+            original = places / step
         elif word == "align_corners":
-            original = places * (extent - 1) / (size - 1) if size > 1 else places * 0.0
+            original = places * np.float32(extent - 1) / np.float32(max(size - 1, 1))
         elif word in ("half_pixel", "pytorch_half_pixel"):
-            original = (places + 0.5) / scale - 0.5
+            original = (places + np.float32(0.5)) / step - np.float32(0.5)
             original = original * 0.0 if word == "pytorch_half_pixel" and size == 1 else original
         else:
             reading.refuse(f"coordinates {word[:40]!r} are not supported; export again with torch.onnx.export")
         wanted.append(np.clip(_ROUNDINGS[rounding](original), 0, extent - 1).astype(np.int64))
-        usual.append(np.minimum(np.floor(places / scale), extent - 1).astype(np.int64))
-        exact.append(np.minimum(np.floor((places + 0.5) / scale), extent - 1).astype(np.int64))
+        given = None if target.factors is None else scale
+        usual.append(taken("upsample_nearest1d", extent, size, given))
+        exact.append(taken("_upsample_nearest_exact1d", extent, size, given))
     dims = len(target.sizes)
     for method, indices in (("upsample_nearest", usual), ("_upsample_nearest_exact", exact)):
         if (method, dims) != ("_upsample_nearest_exact", 3) and all(map(np.array_equal, wanted, indices)):
@@ -153,6 +155,13 @@ def nearest(reading: Reading, value: Rows, target: Target, word: str, rounding: 
     for place, index in enumerate(wanted, 2):
         result = reading.emit("index_select.default", self=result, dim=place, index=Known(index))
     return result
+
+
+def taken(method: str, extent: int, size: int, scale: float | None) -> Array:
+    """Which entry each entry of the result of one of torch's upsamplings is."""
+    places = torch.arange(extent, dtype=torch.float64).reshape(1, 1, -1)
+    found = getattr(torch.ops.aten, method).default(places, [size], scale)
+    return np.asarray(found.reshape(-1).to(torch.int64).numpy())
 
 
 def translate_pad(reading: Reading) -> Held:

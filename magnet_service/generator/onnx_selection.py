@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from magnet_service.generator.onnx_pointwise import spread
 from magnet_service.generator.onnx_reading import Reading, Translator
 from magnet_service.generator.onnx_shaping import reshaped
 from magnet_service.generator.onnx_sizes import Size, is_batch
-from magnet_service.generator.onnx_values import Held, Known, Rows
+from magnet_service.generator.onnx_values import Array, Held, Known, Rows
 
 __all__ = ["SELECTION"]
 
@@ -78,15 +79,44 @@ def translate_gather(reading: Reading) -> Held:
     extent = value.shape[place - 1]
     if indices.dtype.kind not in "iu":
         reading.refuse("its indices are not plain integers")
-    if indices.size == 0 or indices.min() < -extent or indices.max() >= extent:
-        reading.node.damaged(f"an index is outside of {extent} entries")
-    indices = np.where(indices < 0, indices + extent, indices).astype(np.int64)
+    indices = constant_index(reading, indices, extent)
     if indices.ndim == 0:
         return reading.emit("select.int", self=value, dim=place, index=int(indices))
     chosen = reading.emit("index_select.default", self=value, dim=place, index=Known(indices.reshape(-1)))
     if indices.ndim == 1:
         return chosen
     return reshaped(reading, chosen, (*value.shape[: place - 1], *indices.shape, *value.shape[place:]))
+
+
+def translate_gather_nd(reading: Reading) -> Held:
+    """GatherND of whole slices by constant indices along the first dimensions, where the batch is not among them."""
+    node, value, indices = reading.node, reading.moved(0), reading.known(1).array
+    order = value.order or tuple(range(value.rank))
+    depth = indices.shape[-1] if indices.ndim else 0
+    if not 1 <= depth <= value.rank or indices.dtype.kind not in "iu" or node.integer("batch_dims", 0):
+        reading.refuse(f"indices of shape {indices.shape} into {value.rank} dimensions are not supported")
+    places = [reading.axis(place, value.rank) for place in order[:depth]]
+    if places != list(range(places[0], places[0] + depth)):
+        reading.refuse(f"its indices go into dimensions {places}, and only neighbouring ones are supported")
+    picked = tuple(
+        Known(constant_index(reading, indices[..., number], value.shape[place - 1]))
+        for number, place in enumerate(places)
+    )
+    chosen = reading.emit("index.Tensor", self=replace(value, order=()), indices=(*(None,) * places[0], *picked))
+    # What stood behind the places indexed has moved by as many dimensions as the indices have more, or fewer.
+    width = indices.ndim - 1
+    rest = tuple(place if place < places[0] else place + width - depth for place in order[depth:])
+    found = (*range(places[0], places[0] + width), *rest)
+    if not isinstance(chosen, Rows) or found == tuple(range(chosen.rank)):
+        return chosen
+    return replace(chosen, order=found)
+
+
+def constant_index(reading: Reading, indices: Array, extent: int) -> Array:
+    """Indices counted from 0; those outside are refused."""
+    if indices.size == 0 or indices.min() < -extent or indices.max() >= extent:
+        reading.node.damaged(f"an index is outside of {extent} entries")
+    return np.asarray(np.where(indices < 0, indices + extent, indices), np.int64)
 
 
 def translate_concat(reading: Reading) -> Held:
@@ -117,6 +147,7 @@ def translate_split(reading: Reading) -> tuple[Held, ...]:
 SELECTION: Mapping[str, Translator] = {
     "Concat": translate_concat,
     "Gather": translate_gather,
+    "GatherND": translate_gather_nd,
     "Slice": translate_slice,
     "Split": translate_split,
 }

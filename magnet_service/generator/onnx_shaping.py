@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -97,14 +98,17 @@ def translate_unsqueeze(reading: Reading) -> Held:
 
 
 def translate_transpose(reading: Reading) -> Held:
-    """Transpose that leaves the batch in front."""
-    value = reading.rows(0)
+    """Transpose; one that moves the batch away from the front waits for another that brings it back."""
+    value = reading.moved(0)
     order = reading.node.integers("perm") or tuple(reversed(range(value.rank)))
     if sorted(order) != list(range(value.rank)):
         reading.node.damaged(f"perm {order[:8]} does not fit a value of {value.rank} dimensions")
-    if order[0] != 0:
-        reading.refuse(f"perm {order} moves the batch away from the front; keep it first and export again")
-    return value if order == tuple(range(value.rank)) else reading.emit("permute.default", self=value, dims=order)
+    if value.order:
+        order = tuple(value.order[place] for place in order)
+        value = replace(value, order=())
+    if order == tuple(range(value.rank)):
+        return value
+    return replace(value, order=order) if order[0] != 0 else reading.emit("permute.default", self=value, dims=order)
 
 
 def translate_expand(reading: Reading) -> Held:

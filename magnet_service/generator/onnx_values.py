@@ -51,11 +51,14 @@ class Rows:
         name: in the program.
         shape: of one row, without the batch.
         dtype: float32 but for indices (int64) and comparisons (bool).
+        order: where a transpose has moved the batch away from the front, which of the value's dimensions each dimension
+            of the graph's is; only what brings it back, and a selection in between, may read such a value.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
+    order: tuple[int, ...] = ()
 
     @property
     def rank(self) -> int:

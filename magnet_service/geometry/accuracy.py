@@ -33,12 +33,15 @@ class MeasuredError:
         latents: how many were measured.
         other_pattern: numbers of the latents whose activation pattern is another one in FLOAT64, ascending. They lie in
             another region there and are left out of `log_volume`.
+        recomputed: latents that the engine did again in float64 by its own rule; they are as exact as FLOAT64, and as
+            slow.
     """
 
     precision: Precision
     log_volume: tuple[float, ...]
     latents: int
     other_pattern: tuple[int, ...] = ()
+    recomputed: int = 0
 
     @property
     def compared(self) -> int:
@@ -103,7 +106,11 @@ def measure_error(
     error = torch.where(found == wanted, 0.0, (found - wanted).abs())
     worst = error.amax(0) if len(error) else torch.zeros(columns)
     return MeasuredError(
-        engine.precision, tuple(worst.tolist()), len(latents), tuple((~compared).nonzero().flatten().tolist())
+        engine.precision,
+        tuple(worst.tolist()),
+        len(latents),
+        tuple((~compared).nonzero().flatten().tolist()),
+        int(here.recomputed.sum()),
     )
 
 
@@ -134,7 +141,7 @@ def joined(parts: Sequence[MeasuredError]) -> MeasuredError:
         other += [latents + row for row in part.other_pattern]
         latents += part.latents
     worst = tuple(map(max, zip(*(part.log_volume for part in parts), strict=True)))
-    return MeasuredError(parts[0].precision, worst, latents, tuple(other))
+    return MeasuredError(parts[0].precision, worst, latents, tuple(other), sum(part.recomputed for part in parts))
 
 
 def _same_pattern(

@@ -57,13 +57,17 @@ def over_tiles(
             stopped(should_stop)
             return measure(found, latents)
 
-    def by_row(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:
-        return [lambda row=row: measured(found.of_row(row), tile[row : row + 1]) for row in range(len(tile))]
+    def in_pieces(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:
+        step = sweep.piece
+        firsts = range(0, len(tile), step)
+        return [lambda at=at: measured(found.of_rows(at, at + step), tile[at : at + step]) for at in firsts]
+
+    def whole_tile(tile: Tensor) -> Measured:
+        return joined([work() for work in in_pieces(traced(tile), tile)])
 
     if workers <= 1:
         for tile in rows:
-            found = traced(tile)
-            yield joined([work() for work in by_row(found, tile)]) if sweep.row_by_row else measured(found, tile)
+            yield whole_tile(tile)
         return
     with pool(workers) as at_work:
         if sweep.row_by_row:
@@ -72,16 +76,16 @@ def over_tiles(
             for tile in rows:
                 ahead.append((tile, at_work.submit(traced, tile)))
                 if len(ahead) > 1:
-                    waiting.append(submitted(at_work, by_row, ahead.popleft()))
+                    waiting.append(submitted(at_work, in_pieces, ahead.popleft()))
                 if len(waiting) > 1:
                     yield joined([future.result() for future in waiting.popleft()])
-            waiting.extend(submitted(at_work, by_row, pair) for pair in ahead)
+            waiting.extend(submitted(at_work, in_pieces, pair) for pair in ahead)
             for futures in waiting:
                 yield joined([future.result() for future in futures])
         else:
             whole: deque[Future[Measured]] = deque()
             for tile in rows:
-                whole.append(at_work.submit(lambda tile=tile: measured(traced(tile), tile)))
+                whole.append(at_work.submit(whole_tile, tile))
                 if len(whole) > 2 * workers:
                     yield whole.popleft().result()
             for future in whole:
@@ -90,16 +94,18 @@ def over_tiles(
 
 def submitted(
     at_work: ThreadPoolExecutor,
-    by_row: Callable[[Trace, Tensor], list[Callable[[], Measured]]],
+    in_pieces: Callable[[Trace, Tensor], list[Callable[[], Measured]]],
     pair: tuple[Tensor, Future[Trace]],
 ) -> list[Future[Measured]]:
     """The rows of a tile handed to the pool once its trace is there."""
     tile, found = pair
-    return [at_work.submit(work) for work in by_row(found.result(), tile)]
+    return [at_work.submit(work) for work in in_pieces(found.result(), tile)]
 
 
 def joined(parts: list[Measured]) -> Measured:
     """The tensors of several pieces, rows after rows."""
+    if len(parts) == 1:
+        return parts[0]
     return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 

@@ -112,12 +112,12 @@ class Registry:
             )
         held = self.generators.get(reference)
         _check_top_k(request.top_k, held)
+        held.generator.plan(request.manifold)  # refuses a manifold that it has not
         if request.condition is None and held.card.conditions is not None:
             return plan_classes(held, request, self.banks, self._errors, self.engine)
         held = named(held, request.condition)
         request = replace(request, condition=held.condition)
         choice, rows = self.banks.choose(held, request) if request.needs_bank else (None, None)
-        held.generator.plan(request.manifold)  # refuses a manifold that it has not
         prior = bound(held.prior, held.generator, self.engine(request.precision))
         draw = resolve(request, prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
         if isinstance(draw, DirectDraw):

@@ -69,6 +69,7 @@ class Accuracy:
                     "log_volume": [value if math.isfinite(value) else None for value in error.log_volume],
                     "latents": error.latents,
                     "other_pattern": list(error.other_pattern),
+                    "recomputed": error.recomputed,
                 }
                 for error in self.errors
             ],
@@ -96,6 +97,7 @@ class Accuracy:
                 tuple(math.inf if value is None else float(value) for value in error["log_volume"]),
                 int(error["latents"]),
                 tuple(int(row) for row in error["other_pattern"]),
+                int(error["recomputed"]),
             )
             for error in content["errors"]
         )

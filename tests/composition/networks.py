@@ -1,4 +1,4 @@
-"""A small StyleGAN: mapping, modulated synthesis with constant noise or without; and a feature network of its pictures."""
+"""A small StyleGAN, its synthesis modulated, with constant noise or without; and a feature network."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The progressively grown generator of Karras et al. (arXiv 1710.10196, table 2), narrow, with weights at random.
 
-Blocks of upsampling, two 3 x 3 convolutions with their weights scaled at run time, leaky units and pixel norm; the latent
-is normalised first, and the picture of the size before is faded in. Written from the paper; the package `pro-gan-pth`,
-which trains such generators, needs torchvision and tensorboard to be installed and is compared only where it is present.
+Blocks of upsampling, two 3 x 3 convolutions with their weights scaled at run time, leaky units and pixel norm; the
+latent is normalised first, and the picture of the size before is faded in. Written from the paper; the package
+`pro-gan-pth`, which trains such generators, wants torchvision and tensorboard, and is compared only where present.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def statistics() -> list[Example]:
         one("rms_norm.default", DEEP, {"w": draw(2)}, first="input", normalized_shape=(2,), weight=W),
         one(
             "instance_norm.default", DEEP, channels, first="input",
-            weight=W, bias=B, running_mean=None, running_var=None, use_input_stats=True, momentum=0.1, eps=0.3, cudnn_enabled=False,
+            weight=W, bias=B, running_mean=None, running_var=None, use_input_stats=True,
+            momentum=0.1, eps=0.3, cudnn_enabled=False,
         ),
         one("var.dim", MAP, dim=(1, 3), unbiased=False, keepdim=True),
         one("var.correction", MAP, dim=(2,), correction=2),

@@ -40,12 +40,12 @@ INSTEAD = Accuracy(Precision.FLOAT32, "in bfloat16 log v_3 is off", (COARSE, FIN
 
 
 def badly_conditioned() -> Generator:
-    """Directions in the latent space that differ by a factor of 300, none of them an axis."""
-    made = layers((6, 24, 30), seed=4)
+    """One direction of the latent space counts a hundred times as much as the others, none of them an axis."""
+    made = layers((16, 40, 48), seed=4)
     source = np.random.RandomState(5)
-    left, _ = np.linalg.qr(source.normal(size=(24, 6)))
-    right, _ = np.linalg.qr(source.normal(size=(6, 6)))
-    made[0] = ((left * np.logspace(0.0, -2.5, 6)) @ right, np.full(24, 10.0))
+    left, _ = np.linalg.qr(source.normal(size=(40, 16)))
+    right, _ = np.linalg.qr(source.normal(size=(16, 16)))
+    made[0] = ((left * np.array([1.0] + [0.01] * 15)) @ right, np.full(40, 2.0))
     return generator_of(made)
 
 
@@ -83,7 +83,7 @@ def test_a_generator_too_coarse_for_bfloat16_is_computed_in_float32(tmp_path: Pa
     assert accuracy.used is Precision.FLOAT32
     assert [error.precision for error in accuracy.errors] == [Precision.BFLOAT16, Precision.FLOAT32]
     assert max(accuracy.errors[0].log_volume) > ERROR_LIMIT > max(accuracy.error.log_volume)
-    assert "bfloat16 log v_6 is off by up to" in accuracy.reason
+    assert "in bfloat16 log v_" in accuracy.reason
     single = compute_rows(generator, Engine(threads=1), bank.spec, 0, 96)
     assert bank.rows(96).log_volumes.tobytes() == single.log_volumes.tobytes()
     assert bank.spec.precision is Precision.BFLOAT16

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from magnet_service.errors import InvalidInput
-from magnet_service.sampling import Ball, Base, Box, Normal, NormBoundedNormal, Preset, SampleRequest
+from magnet_service.sampling import Ball, Base, Box, ClassBank, Normal, NormBoundedNormal, Preset, SampleRequest
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from magnet_service.sampling import Ball, Base, Box, Normal, NormBoundedNormal, 
         ({"count": 1, "preset": Preset.UNIFORM, "ball_radius": 1.0, "truncation_psi": 0.5}, "truncation_psi"),
         ({"count": 1, "rho": 1.0, "bank_revision": 0}, "bank_revision"),
         ({"rho": 1.0, "endless": True, "replacement": False}, "replacement"),
-        ({"count": 1, "rho": 1.0, "condition": "cat"}, "condition"),
+        ({"count": 1, "rho": 1.0, "bank_id": "0" * 16, "class_banks": (ClassBank(0, "1" * 16, 1),)}, "class_banks"),
     ],
 )
 def test_refused_with_the_field_at_fault(given: dict[str, object], field: str) -> None:

@@ -26,7 +26,7 @@ from magnet_client.errors import (
     UnsupportedOperation,
 )
 from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
-from magnet_client.resolved import Resolved
+from magnet_client.resolved import ClassBank, Resolved
 from magnet_client.results import (
     BankInfo,
     BankList,
@@ -47,6 +47,7 @@ __all__ = [
     "BankList",
     "BankRows",
     "Cancelled",
+    "ClassBank",
     "Client",
     "Conditions",
     "DamagedData",

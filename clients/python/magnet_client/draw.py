@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magnet_client.errors import InvalidInput
-from magnet_client.pictures import decode_png, sheet
+from magnet_client.pictures import decode_png, sheet, sheet_of_classes
 from magnet_client.resolved import Resolved
 from magnet_client.words import ManifoldWord, PrecisionWord
 
@@ -53,7 +53,8 @@ class DrawHeader:
     generator_digest: str
     """SHA-256 of the generator."""
     ess: float
-    """Effective sample size of the bank's weights, (sum w)^2 / sum w^2, in rows; the count for a direct draw."""
+    """Effective sample size of the bank's weights, (sum w)^2 / sum w^2, in rows; the count for a direct draw. Over all
+    C classes C^2 / sum_c (1 / ESS_c): what as many independent rows, in equal shares, are worth."""
     khat: float | None
     """Pareto k-hat of the weights (arXiv 1507.02646); None below 5 distinct tail weights."""
     largest_weight: float
@@ -64,6 +65,12 @@ class DrawHeader:
     """Rows of the bank that carry weight."""
     low_rank_share: float
     """Share of the base law's rows with rank < k, left out for rho != 0."""
+    weakest_class: int | None
+    """Over all classes, the one of the least ESS; k-hat, largest weight and low-rank share are the worst of any."""
+    weakest_ess: float | None
+    """That ESS."""
+    class_labels: tuple[str, ...]
+    """Labels of the classes; empty where there are none."""
     result: Result
     """The verdict."""
     advice: str
@@ -107,7 +114,9 @@ class Draw:
     log_weights: NDArray[np.float64] | None = None
     """log of (weight / mean weight of the bank) in nats, [rows]; 0 for a direct draw."""
     bank_rows: NDArray[np.int64] | None = None
-    """The bank's row behind each row, [rows]; None for a direct draw."""
+    """The bank's row behind each row, [rows]; None for a direct draw. Over all classes, of the bank of its class."""
+    classes: NDArray[np.int32] | None = None
+    """Class of each row, [rows]; None where the generator has no classes."""
 
     @cached_property
     def images(self) -> NDArray[np.uint8] | NDArray[np.float32] | None:
@@ -118,6 +127,14 @@ class Draw:
     def resolved(self) -> Resolved:
         """The request with everything decided filled in; `Client.sample_resolved` sends it again."""
         return self.header.resolved
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Label of each row's class, its index where it has none; None where the generator has no classes."""
+        if self.classes is None:
+            return None
+        known = self.header.class_labels
+        return tuple(known[index] if index < len(known) else str(index) for index in self.classes.tolist())
 
     @property
     def seed(self) -> int | None:
@@ -190,7 +207,7 @@ class Draw:
         return self.header.stamp
 
     def __len__(self) -> int:
-        for column in (self.pixels, self.latents, self.log_volumes, self.log_weights, self.bank_rows):
+        for column in (self.pixels, self.latents, self.log_volumes, self.log_weights, self.bank_rows, self.classes):
             if column is not None:
                 return len(column)
         return len(self.png)
@@ -207,9 +224,11 @@ class Draw:
     def save(self, path: str | os.PathLike[str], *, columns: int | None = None) -> Path:
         """Write a contact sheet (.png), or every array (.npz), by the name's suffix.
 
+        A sheet of several classes has lines of its own for each, with its label beside them.
+
         Arguments:
             path: where to; an existing file is overwritten.
-            columns: images in one row of the sheet; about a square when not given.
+            columns: images in one row of the sheet; about a square, or one line a class, when not given.
 
         Returns:
             The path written.
@@ -237,7 +256,12 @@ class Draw:
             raise InvalidInput(
                 "this draw has no images: ask for them with images='uint8'", field="images", reason="INVALID_INPUT"
             )
-        sheet(self.images, columns).save(target, format="PNG")
+        classes, labels = self.classes, self.labels
+        if classes is None or labels is None or len(set(labels)) < 2:
+            picture = sheet(self.images, columns)
+        else:
+            picture = sheet_of_classes(self.images, classes.tolist(), labels, columns)
+        picture.save(target, format="PNG")
         return target
 
     def _arrays(self) -> dict[str, NDArray[np.generic]]:
@@ -247,6 +271,7 @@ class Draw:
             "log_volumes": self.log_volumes,
             "log_weights": self.log_weights,
             "bank_rows": self.bank_rows,
+            "classes": self.classes,
             "resolved": np.array(self.resolved.to_json()),
         }
         return {name: array for name, array in named.items() if array is not None}

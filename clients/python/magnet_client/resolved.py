@@ -8,7 +8,18 @@ import json
 from magnet_client.errors import InvalidInput
 from magnet_client.words import BaseWord, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
 
-__all__ = ["Resolved"]
+__all__ = ["ClassBank", "Resolved"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassBank:
+    """The bank that the rows of one class come from."""
+
+    index: int
+    """Of the class."""
+    bank: str
+    revision: int
+    """First rows of it that are used."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +59,10 @@ class Resolved:
     truncation_psi: float | None = None
     truncation_norm: float | None = None
     precision: PrecisionWord = "float32"
-    condition: str = ""
+    condition: str | int | tuple[float, ...] | None = None
+    """Label, index or vector; None for a generator without, and for all classes in equal shares."""
+    class_banks: tuple[ClassBank, ...] = ()
+    """Of a draw over all classes."""
     min_ess: float = 0.0
     images: ImagesWord | None = "uint8"
     latents: bool = True
@@ -96,4 +110,7 @@ class Resolved:
             raise InvalidInput(f"a resolved request has no field {name!r}", field=name, reason="INVALID_INPUT")
         if read.get("box") is not None:
             read["box"] = tuple(read["box"])
+        if isinstance(read.get("condition"), list):
+            read["condition"] = tuple(read["condition"])
+        read["class_banks"] = tuple(ClassBank(**bank) for bank in read.get("class_banks") or ())
         return cls(**read)

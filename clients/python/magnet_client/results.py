@@ -36,6 +36,8 @@ class MeasuredError:
     """How many were measured."""
     other_pattern: tuple[int, ...]
     """Numbers of those that lie in another region in float64; they are left out of `log_volume`."""
+    recomputed: int
+    """How many were done again in float64, as rows are whose rank is doubtful in this arithmetic."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +85,9 @@ class BankInfo:
     law: str
     """Law of the latents, as `normal(dim=20)`."""
     condition: str
+    """Index of a class, or the numbers of a vector; empty for a generator without conditions."""
+    condition_label: str
+    """Label of the class, if its card gives one."""
     manifold: ManifoldWord
     precision: PrecisionWord
     """The arithmetic asked for."""
@@ -115,7 +120,7 @@ class BankList(Sequence[BankInfo]):
     """The banks of a server, in order; a sequence."""
 
     banks: tuple[BankInfo, ...]
-    """Ordered by generator, law and id."""
+    """Ordered by generator, law, condition and id."""
     unreadable: tuple[str, ...]
     """Banks whose files are not what they were, each with what is wrong."""
 
@@ -157,6 +162,8 @@ class Progress:
     """Its name, `operations/...`."""
     bank_id: str
     generator: str
+    condition: str
+    """Of the bank, its label where it has one; empty for a generator without conditions."""
     rows_done: int
     rows_total: int
     rows_per_second: float

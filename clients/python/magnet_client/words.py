@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["BaseWord", "ImagesWord", "ManifoldWord", "PrecisionWord", "PresetWord"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BaseWord", "ConditionLike", "ImagesWord", "ManifoldWord", "PrecisionWord", "PresetWord"]
 
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
 ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
+ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]
+"""A condition: a label of a class, its index, or a vector."""
 ImagesWord: TypeAlias = Literal["uint8", "float32", "png"]

@@ -29,8 +29,8 @@ def matrix_product(call: CallReader, left: Reference, right: Reference) -> Draft
     """Draft of the product of two values, row by row."""
     if len(left.shape) != len(right.shape) or len(left.shape) < 2:
         call.refuse(
-            f"both factors depend on the latent, and rows of shapes {left.shape} and {right.shape} are no two matrices, "
-            f"or stacks of as many dimensions"
+            f"both factors depend on the latent, and rows of shapes {left.shape} and {right.shape} are neither two "
+            f"matrices nor two stacks of as many dimensions"
         )
     return Draft(inputs=(left, right), operation="matrix_product")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from magnet_service.generator.operations.operands import row_of, two_values, widened
+from magnet_service.generator.operations.operands import row_of, two_values
 from magnet_service.generator.operations.operation import (
     Attribute,
     Draft,
@@ -24,7 +24,7 @@ __all__ = ["CHOICE", "EXTREMUM", "OPERATIONS"]
 
 
 def lower_extremum(call: CallReader) -> Lowered:
-    """aten.amax, amin, max.dim and min.dim over dimensions of a row; of their values the first, the extrema, is used."""
+    """aten.amax, amin, max.dim and min.dim over dimensions of a row; of their values the first is used."""
     value = call.value("self")
     dims = call.dimensions(len(value.shape) + 1)
     if not dims:
@@ -38,7 +38,7 @@ def lower_extremum(call: CallReader) -> Lowered:
 
 
 def members(node: Node, value: Tensor, lead: int) -> Tensor:
-    """The entries to choose among in the last dimension, those that stay before them; `lead` dimensions in front stay."""
+    """The entries to choose among in the last dimension; the first `lead` dimensions stay where they are."""
     dims = [dim + lead - 1 for dim in node.integers("dims")]
     stays = [dim for dim in range(value.dim()) if dim not in dims]
     moved = value.permute(*stays, *dims)
@@ -114,11 +114,12 @@ def choice_tangent(
     constants: Mapping[str, Tensor],
     reuse: bool,
 ) -> Tensor | None:
-    """The tangents of the value taken; of equal ones the right value's for the larger, the left one's for the smaller."""
-    known = [tangent for tangent in tangents if tangent is not None]
-    if not known:
+    """The tangents of the value taken; of equal ones the right for the larger, the left for the smaller."""
+    known = next((tangent for tangent in tangents if tangent is not None), None)
+    if known is None:
         return None
-    left, right = (known[0].new_zeros(()) if tangent is None else widened(tangent, node) for tangent in tangents)
+    zeros = known.new_zeros(()).expand(1, known.shape[1], *node.shape)
+    left, right = (zeros if tangent is None else tangent for tangent in tangents)
     above = (inputs[0] > inputs[1]).unsqueeze(1)
     return torch.where(above, left, right) if node.flag("largest") else torch.where(above, right, left)
 

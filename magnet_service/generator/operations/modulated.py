@@ -1,4 +1,4 @@
-"""Convolutions whose weight depends on the latent, as StyleGAN2 writes them: one convolution with a group for every row.
+"""Convolutions whose weight depends on the latent, as StyleGAN2 writes them: a group for every row.
 
     x.reshape(1, -1, H, W)          the rows folded into the channels
     w.reshape(-1, C, k, k)          the rows folded into the outputs
@@ -88,7 +88,7 @@ def lower_modulated(call: CallReader) -> Lowered:
 
 
 def convolve_rows(node: Node, value: Tensor, weight: Tensor) -> Tensor:
-    """Every row with its weights: [rows, images, C, ...] and [rows, outputs, C, ...] -> [rows, images, outputs, ...]."""
+    """Every row with its own: [rows, images, C, ...], [rows, outputs, C, ...] -> [rows, images, outputs, ...]."""
     rows, images = value.shape[:2]
     folded = value.transpose(0, 1).reshape(images, rows * value.shape[2], *value.shape[3:])
     dims = value.dim() - 3

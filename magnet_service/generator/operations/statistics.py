@@ -68,7 +68,7 @@ def grouped(node: Node, value: Tensor) -> Tensor:
 
 
 def standardize_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[str, Tensor]) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) within each group, times weight plus bias; without the mean if not centred."""
+    """(x - mean) / sqrt(variance + epsilon) in each group, times weight plus bias; no mean if not centred."""
     groups, epsilon = grouped(node, inputs[0]), node.number("epsilon")
     norm = functional.layer_norm if node.flag("centred") else functional.rms_norm
     value = norm(groups, groups.shape[-1:], eps=epsilon).reshape(inputs[0].shape)
@@ -86,7 +86,7 @@ def standardize_tangent(
     constants: Mapping[str, Tensor],
     reuse: bool,
 ) -> Tensor | None:
-    """With y = (x - mean) r: r (t - mean t - y mean(y t)), times weight; without the means of x and t if not centred."""
+    """With y = (x - mean) r: r (t - mean t - y mean(y t)), times weight; no means of x and t if not centred."""
     (given,) = tangents
     if given is None:
         return None
@@ -154,7 +154,7 @@ def spread_tangent(
     constants: Mapping[str, Tensor],
     reuse: bool,
 ) -> Tensor | None:
-    """Sum (x - mean) t over the divisor, twice for a variance, over the figure itself for the others (0 where that is 0)."""
+    """Sum (x - mean) t over the divisor: twice for a variance, over the figure for the others (0 where it is 0)."""
     (given,) = tangents
     if given is None:
         return None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from magnet_service.generator.graph import Node
 from magnet_service.generator.operations import Operation
+from magnet_service.geometry.sweep.spots import Spots
 
 __all__ = ["Constant", "Convolve", "Dense", "Move", "Rearrange", "Rule", "Scale"]
 
@@ -84,12 +85,16 @@ class Convolve:
         node: of the graph.
         weight: of the convolution, channels last.
         shuffle: None; or stride, leading rows and columns to drop, of a transposed convolution in sub-pixel form.
+        spots: None; or the transposed convolution by places, which leaves idle channels out.
+        binary: whether the factor of the input is 0 or 1 throughout.
     """
 
     source: int
     node: Node
     weight: Tensor
-    shuffle: tuple[int, tuple[int, int]] | None
+    shuffle: tuple[int, tuple[int, int]] | None = None
+    spots: Spots | None = None
+    binary: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from magnet_service.generator import Generator, Manifold
-from magnet_service.generator.execution import Plan
+from magnet_service.generator.execution import Plan, make_plan
 from magnet_service.generator.graph import Graph, Node, constants_of
 from magnet_service.generator.operations import TABLE, Kind
 from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
+from magnet_service.geometry.sweep.spots import find_spots
 from magnet_service.geometry.sweep.subpixel import in_channels
 
 __all__ = ["Sweep", "prepare"]
@@ -34,6 +35,9 @@ BLOCK_OUTPUTS = 1024
 BLOCK_BYTES = 12 << 20
 """Bytes of the widest layer's tangents in one push; more columns go in several."""
 
+PIECE_BYTES = 1 << 20
+"""Bytes of the widest layer's tangents in one push of several rows: about a core's second cache."""
+
 SPARSE = frozenset({"relu", "clamp"})
 
 
@@ -43,7 +47,8 @@ class Sweep:
 
     Attributes:
         generator: with the weights, on its device.
-        plan: of the value that carries the manifold, for the pass over values.
+        plan: of the pass over values, which ends where the affine tail begins if that is folded.
+        gain: Frobenius norm of R, by which the tail stretches values at most; 1 where nothing is folded.
         target: the value whose tangents are wanted.
         moves: by value, in order; values that do not depend on the latent are absent, and so are those of an affine
             tail but the last, which then is the dense layer R of the tail's QR decomposition: singular values stay.
@@ -53,8 +58,10 @@ class Sweep:
         outputs: D, of the true Jacobian.
         work: multiplications and additions of one row's tangents and Gram matrix, idle units included.
         dtype: of the tangents.
-        row_by_row: whether rows are done one at a time.
-        block: columns of one push.
+        row_by_row: whether rows are done one at a time, on one core each.
+        cut: the value up to which all columns are pushed at once; 0 for none.
+        block: columns of one push from there on.
+        piece: rows of one push.
         numbers: numbers in the widest tangents of a column.
         values: numbers in the widest value.
         kept: numbers in a row's factors and kept values.
@@ -62,6 +69,7 @@ class Sweep:
 
     generator: Generator
     plan: Plan
+    gain: float
     target: int
     moves: Mapping[int, Move]
     uses: Mapping[int, int]
@@ -71,7 +79,9 @@ class Sweep:
     work: float
     dtype: torch.dtype
     row_by_row: bool
+    cut: int
     block: int
+    piece: int
     numbers: int
     values: int
     kept: int
@@ -114,12 +124,14 @@ class Preparation:
         """Classify value after value, then size the work."""
         tail = tail_factor(self.graph, self.plan, self.constants)
         last = self.plan.target if tail is None else tail[0]
+        self.folded: tuple[int, Tensor] | None = None
         self.varying = {0}
         for step in self.plan.steps:
             if step + 1 <= last and any(source in self.varying for source in self.graph.nodes[step].inputs):
                 self.varying.add(step + 1)
                 self.classify(step + 1)
         if tail is not None and last in self.varying and last not in self.constant:
+            self.folded = tail
             self.moves[self.plan.target] = Dense(last, tail[1])
             self.readers[last] = 1
         self.keep_constants(self.plan.target)
@@ -176,7 +188,7 @@ class Preparation:
         elif node.operation == "linear":
             self.moves[index] = Dense(node.inputs[0], self.constants(index)["weight"])
         elif node.operation in ("convolution", "transposed_convolution") and len(node.shape) == 3:
-            self.moves[index] = Convolve(node.inputs[0], node, self.constants(index)["weight"], None)
+            self.moves[index] = Convolve(node.inputs[0], node, self.constants(index)["weight"])
         else:
             self.moves[index] = Rule(index, node.inputs, node, operation, self.constants(index), not affine)
 
@@ -233,8 +245,7 @@ class Preparation:
             alone = len(self.shape_of(move.source)) == 1 and all(self.readers[at] == 1 for at in self.places(move.source))
             if not sparse or not alone:
                 continue
-            binary = all(scale.folded or scale.node.operation == "relu" for scale in run)
-            self.moves[index] = replace(self.moves[index], gathers=True, binary=binary)
+            self.moves[index] = replace(self.moves[index], gathers=True, binary=self.is_binary(run))
             root = self.root_of(move.source)
             before = self.moves.get(root)
             if isinstance(before, Dense):
@@ -266,6 +277,11 @@ class Preparation:
                     }
                     self.moves[index] = replace(move, constants=rounded)
 
+    @staticmethod
+    def is_binary(run: Sequence[Scale]) -> bool:
+        """Whether the slopes of a run are 0 or 1 throughout."""
+        return all(scale.folded or scale.node.operation == "relu" for scale in run)
+
     def run_before(self, index: int) -> list[Scale]:
         """The elementwise operations between a value and the one whose tangents it carries."""
         return [move for at in self.places(index) if isinstance(move := self.moves.get(at), Scale)]
@@ -283,8 +299,13 @@ class Preparation:
 
     def rounded_convolution(self, move: Convolve, index: int) -> Convolve:
         """A convolution with its weights rounded, in sub-pixel form where that is the faster."""
-        weight = move.weight
-        form = in_channels(move.node, weight, self.shape_of(move.source), self.shape_of(index))
+        weight, given, made = move.weight, self.shape_of(move.source), self.shape_of(index)
+        run = self.run_before(move.source)
+        if self.generator.device.type == "cpu" and any(scale.node.operation in SPARSE for scale in run):
+            spots = find_spots(move.node, weight, given, made, self.dtype)
+            if spots is not None:
+                return replace(move, spots=spots, binary=self.is_binary(run))
+        form = in_channels(move.node, weight, given, made)
         shuffle = None
         if form is not None:
             weight, shuffle = form
@@ -318,7 +339,8 @@ class Preparation:
         row_by_row = self.generator.device.type == "cpu" and 2.0 * dim * products > ROW_WORK
         return Sweep(
             generator=self.generator,
-            plan=self.plan,
+            plan=self.plan if self.folded is None else make_plan(self.graph, self.folded[0]),
+            gain=1.0 if self.folded is None else float(torch.linalg.matrix_norm(self.folded[1])),
             target=target,
             moves=dict(sorted(self.moves.items())),
             uses=uses,
@@ -328,11 +350,30 @@ class Preparation:
             work=2.0 * dim * products,
             dtype=self.dtype,
             row_by_row=row_by_row,
+            cut=self.cut_before(uses, dim) if row_by_row and limit < dim else 0,
             block=-(-dim // -(-dim // limit)) if row_by_row else dim,
+            piece=1 if row_by_row else max(1, PIECE_BYTES * 8 // (dim * numbers * torch.finfo(self.dtype).bits)),
             numbers=numbers,
             values=max([outputs, *(prod(self.graph.nodes[step].shape) for step in self.plan.steps)]),
             kept=kept,
         )
+
+
+    def cut_before(self, uses: Mapping[int, int], dim: int) -> int:
+        """The last value, alone on the way to the target, up to which tangents of all columns fit one block."""
+        cut, left, live = 0, dict(uses), set[int]()
+        for index, move in sorted(self.moves.items()):
+            if dim * prod(self.shape_of(index)) * torch.finfo(self.dtype).bits > BLOCK_BYTES * 8:
+                break
+            live.add(index)
+            for source in sources_of(move):
+                left[source] -= 1
+                if not left[source]:
+                    live.discard(source)
+            later = any(isinstance(self.moves[after], Constant) for after in self.moves if after > index)
+            if live == {index} and not later and not isinstance(move, Constant):
+                cut = index
+        return cut
 
 
 def sources_of(move: Move) -> Sequence[int]:

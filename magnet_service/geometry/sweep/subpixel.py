@@ -55,24 +55,54 @@ def in_channels(
     return arranged, (step, (padding[0], padding[1]))
 
 
-def shuffled(value: Tensor, weight: Tensor, shuffle: tuple[int, tuple[int, int]], size: tuple[int, int]) -> Tensor:
-    """The transposed convolution of a batch by its sub-pixel form.
+def shuffled(
+    value: Tensor,
+    weight: Tensor,
+    shuffle: tuple[int, tuple[int, int]],
+    lead: tuple[int, int],
+    size: tuple[int, int, int],
+    factor: Tensor | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The transposed convolution of a batch by its sub-pixel form, times a factor.
 
     Arguments:
-        value: [batch, inputs, height, width].
+        value: [rows * columns, inputs, height, width].
         weight: as `in_channels` gives it.
         shuffle: stride, and leading rows and columns to drop.
-        size: height and width of the result.
+        lead: rows and columns.
+        size: channels, height and width of the result.
+        factor: [rows or 1, *size], or None for 1.
+        dtype: of the result.
 
     Returns:
-        [batch, outputs, *size].
+        [rows, columns, *size], contiguous.
 
     Raises:
         Nothing.
 
     Accuracy: rounding of the dtype.
     """
-    step, (top, left) = shuffle
-    channels = torch.conv2d(value, weight, padding=weight.shape[2] - 1)
-    spread = functional.pixel_shuffle(channels, step)
-    return spread[:, :, top : top + size[0], left : left + size[1]]
+    step, drop = shuffle
+    made = torch.conv2d(value, weight, padding=weight.shape[2] - 1)
+    phases = made.unflatten(0, lead).unflatten(2, (size[0], step, step))
+    result = torch.empty(*lead, *size, dtype=dtype, device=value.device)
+    for first in range(step):
+        rows, from_row = every(first, step, drop[0], size[1])
+        for second in range(step):
+            columns, from_column = every(second, step, drop[1], size[2])
+            part = phases[:, :, :, first, second, from_row, from_column]
+            place = result[..., rows, columns]
+            if factor is None:
+                place.copy_(part)
+            else:
+                torch.mul(part, factor[:, None, :, rows, columns], out=place)
+    return result
+
+
+def every(phase: int, step: int, drop: int, size: int) -> tuple[slice, slice]:
+    """Where a phase lands in the result, and which of its own places do: n + drop = step q + phase."""
+    first = (phase - drop) % step
+    count = len(range(first, size, step))
+    start = (first + drop) // step
+    return slice(first, size, step), slice(start, start + count)

@@ -8,6 +8,7 @@ from torch import Tensor
 from magnet_service.generator.operations.kernels import product
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.prepare import Sweep, sources_of
+from magnet_service.geometry.sweep.spots import at_spots
 from magnet_service.geometry.sweep.subpixel import shuffled
 from magnet_service.geometry.sweep.trace import Trace
 
@@ -30,8 +31,9 @@ def jacobian_rows(sweep: Sweep, traced: Trace) -> Tensor:
     Accuracy: rounding of the tangents' dtype, with sums in float32 for bfloat16.
     Cost: the columns' share of `columns` forwards a row, less what is constant, folded or idle.
     """
+    head = Push(sweep, traced, slice(None)).up_to(sweep.cut) if sweep.cut else None
     firsts = range(0, sweep.latent_dim, sweep.block)
-    blocks = [Push(sweep, traced, slice(first, first + sweep.block)).run() for first in firsts]
+    blocks = [Push(sweep, traced, slice(first, first + sweep.block)).run(head) for first in firsts]
     return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=1)
 
 
@@ -47,15 +49,34 @@ class Push:
         # Values whose tangents nobody else can see, so that they may be written over.
         self.owned: set[int] = set()
 
-    def run(self) -> Tensor:
-        """Take every move in turn; then multiply by what is left of the factor."""
-        target = self.sweep.target
+    def up_to(self, last: int) -> Tensor:
+        """Take every move up to one value; its tangents, without their factor."""
         for index, move in self.sweep.moves.items():
-            self.tangents[index] = self.take(index, move)
-            for source in sources_of(move):
-                self.waiting[source] -= 1
-                if not self.waiting[source]:
-                    self.tangents.pop(source, None)
+            if index > last:
+                break
+            self.step(index, move)
+        return self.tangents[last]
+
+    def step(self, index: int, move: Move) -> None:
+        """Take one move and let go of what nothing needs any more."""
+        self.tangents[index] = self.take(index, move)
+        for source in sources_of(move):
+            self.waiting[source] -= 1
+            if not self.waiting[source]:
+                self.tangents.pop(source, None)
+
+    def run(self, head: Tensor | None) -> Tensor:
+        """Take every move in turn; then multiply by what is left of the factor.
+
+        Arguments:
+            head: tangents of all columns at the sweep's cut, or None to begin at the latent.
+        """
+        target = self.sweep.target
+        if head is not None:
+            self.tangents[self.sweep.cut] = head[:, self.columns]
+        for index, move in self.sweep.moves.items():
+            if head is None or index > self.sweep.cut:
+                self.step(index, move)
         dtype = self.sweep.generator.precision.dtype
         if target not in self.tangents:  # a constant generator
             blank = torch.zeros((), dtype=dtype, device=self.sweep.generator.device)
@@ -155,7 +176,7 @@ class Push:
 
     def in_blocks(self, index: int, move: Dense, given: Tensor, units: Tensor) -> Tensor:
         """A wide dense layer by blocks of outputs, each with the last factor while it is in cache."""
-        factor = self.traced.factors.get(self.sweep.target) if self.finished(self.sweep.target) else None
+        factor = self.last_factor(index)
         dtype = self.sweep.generator.precision.dtype if factor is not None else self.sweep.dtype
         made = torch.empty(1, given.shape[1], move.weight.shape[0], dtype=dtype, device=given.device)
         first = 0
@@ -170,22 +191,38 @@ class Push:
         return made
 
     def finished(self, target: int) -> bool:
-        """Whether the last factor is multiplied in by the wide dense layer that it follows."""
+        """Whether the last factor is multiplied in by the layer that it follows."""
         at = target
         while isinstance(move := self.sweep.moves.get(at), Scale):
             at = move.source
-        return at != target and isinstance(move, Dense) and len(move.columns) > 1 and self.sweep.row_by_row
+        if at == target:
+            return False
+        wide = isinstance(move, Dense) and len(move.columns) > 1 and self.sweep.row_by_row
+        return wide or (isinstance(move, Convolve) and move.shuffle is not None)
+
+    def last_factor(self, index: int) -> Tensor | None:
+        """The factor of the target, where the layer that makes a value is to multiply it in."""
+        target = self.sweep.target
+        at = target
+        while isinstance(move := self.sweep.moves.get(at), Scale):
+            at = move.source
+        return self.traced.factors.get(target) if at == index and self.finished(target) else None
 
     def convolve(self, index: int, move: Convolve) -> Tensor:
         """A convolution of all columns as one batch."""
+        node = move.node
+        factors = self.traced.factors.get(move.source)
+        if move.spots is not None and self.traced.rows == 1 and factors is not None:
+            kernel = (move.weight.shape[2], move.weight.shape[3])
+            return at_spots(move.spots, self.tangents[move.source][0], factors[0], move.binary, kernel)[None]
         given = self.whole(move.source)
         if given is None:
             raise RuntimeError("a convolution without tangents")
         batch = given.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        node = move.node
         if move.shuffle is not None:
-            made = shuffled(batch, move.weight, move.shuffle, (node.shape[1], node.shape[2]))
-            return made.unflatten(0, given.shape[:2])
+            factor = self.last_factor(index)
+            dtype = self.sweep.generator.precision.dtype if factor is not None else self.sweep.dtype
+            return shuffled(batch, move.weight, move.shuffle, given.shape[:2], tuple(node.shape), factor, dtype)
         uneven = node.integers("uneven")
         if any(uneven):
             batch = torch.nn.functional.pad(batch, [side for far in reversed(uneven) for side in (0, far)])

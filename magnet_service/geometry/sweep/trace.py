@@ -20,7 +20,7 @@ class Trace:
     """What the values of some latents decide about their tangents.
 
     Attributes:
-        finite: whether a row's outputs are finite.
+        finite: whether a row's outputs are finite, and not so large that their squares could not be summed.
         factors: by value, what its tangents are still to be multiplied by: [rows or 1, *shape]; absent for 1.
         values: by value, inputs and output of the rules that read them, in the dtype of the tangents.
         units: by value, places of a row's units whose slope is not zero; filled as they are asked for.
@@ -33,9 +33,9 @@ class Trace:
     units: dict[int, Tensor]
     rows: int
 
-    def of_row(self, row: int) -> Trace:
-        """The same of one row alone."""
-        chosen = slice(row, row + 1)
+    def of_rows(self, first: int, last: int) -> Trace:
+        """The same of some rows alone."""
+        chosen = slice(first, min(last, self.rows))
         return Trace(
             self.finite[chosen],
             {index: factor[chosen] if len(factor) > 1 else factor for index, factor in self.factors.items()},
@@ -44,7 +44,7 @@ class Trace:
                 for index, (inputs, output) in self.values.items()
             },
             {},
-            1,
+            chosen.stop - first,
         )
 
 
@@ -91,7 +91,10 @@ def trace(sweep: Sweep, latents: Tensor) -> Trace:
         del inputs
         for index in released:
             del values[index]
-    finite = values[sweep.plan.target].flatten(1).isfinite().all(1)
+    final = values[sweep.plan.target].flatten(1)
+    # Of a folded tail no value is computed, but |W x| <= |R| |x| bounds it; not a number is never below.
+    bound = torch.linalg.vector_norm(final, dim=1) * sweep.gain
+    finite = final.isfinite().all(1) & (bound < torch.finfo(final.dtype).max / 4)
     return Trace(finite, factors, kept, {}, len(latents))
 
 

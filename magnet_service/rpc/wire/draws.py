@@ -70,6 +70,7 @@ def error_message(error: MeasuredError) -> types_pb2.MeasuredError:
         log_volume=[error.at(k + 1) for k in range(len(error.log_volume))],
         latents=error.latents,
         other_pattern=error.other_pattern,
+        recomputed=error.recomputed,
     )
 
 

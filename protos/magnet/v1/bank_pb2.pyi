@@ -352,7 +352,7 @@ class ListBanksResponse(_message.Message):
     UNREADABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bank]:
-        """Ordered by generator, law and id."""
+        """Ordered by generator, law, condition and id."""
 
     @_builtins.property
     def unreadable(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15magnet/v1/types.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\"t\n\rMeasuredError\x12\'\n\tprecision\x18\x01 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x12\n\nlog_volume\x18\x02 \x03(\x01\x12\x0f\n\x07latents\x18\x03 \x01(\x05\x12\x15\n\rother_pattern\x18\x04 \x03(\x05\"\xae\x01\n\tCondition\x12\x1b\n\x05label\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x12\x18\n\x05index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x00\x12-\n\x06vector\x18\x03 \x01(\x0b\x32\x1b.magnet.v1.Condition.VectorH\x00\x1a,\n\x06Vector\x12\"\n\x06values\x18\x01 \x03(\x02\x42\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x80\x80\x04\"\x04\n\x02@\x01\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\xdb\x01\n\x06Tensor\x12\x30\n\x04type\x18\x01 \x01(\x0e\x32\x16.magnet.v1.Tensor.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\x05shape\x18\x02 \x03(\x03\x42\x10\xbaH\r\x92\x01\n\x08\x01\x10\x08\"\x04\"\x02(\x00\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"p\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTYPE_UINT8\x10\x01\x12\x10\n\x0cTYPE_FLOAT32\x10\x02\x12\x10\n\x0cTYPE_FLOAT64\x10\x03\x12\x0e\n\nTYPE_INT32\x10\x04\x12\x0e\n\nTYPE_INT64\x10\x05\"(\n\nStampEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*m\n\x08Manifold\x12\x18\n\x14MANIFOLD_UNSPECIFIED\x10\x00\x12\x13\n\x0fMANIFOLD_OUTPUT\x10\x01\x12\x1b\n\x17MANIFOLD_PRE_ACTIVATION\x10\x02\x12\x15\n\x11MANIFOLD_FEATURES\x10\x03*l\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_FLOAT32\x10\x01\x12\x15\n\x11PRECISION_FLOAT64\x10\x02\x12\x16\n\x12PRECISION_BFLOAT16\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15magnet/v1/types.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\"\x88\x01\n\rMeasuredError\x12\'\n\tprecision\x18\x01 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x12\n\nlog_volume\x18\x02 \x03(\x01\x12\x0f\n\x07latents\x18\x03 \x01(\x05\x12\x15\n\rother_pattern\x18\x04 \x03(\x05\x12\x12\n\nrecomputed\x18\x05 \x01(\x05\"\xae\x01\n\tCondition\x12\x1b\n\x05label\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x12\x18\n\x05index\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00H\x00\x12-\n\x06vector\x18\x03 \x01(\x0b\x32\x1b.magnet.v1.Condition.VectorH\x00\x1a,\n\x06Vector\x12\"\n\x06values\x18\x01 \x03(\x02\x42\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x80\x80\x04\"\x04\n\x02@\x01\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\xdb\x01\n\x06Tensor\x12\x30\n\x04type\x18\x01 \x01(\x0e\x32\x16.magnet.v1.Tensor.TypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1f\n\x05shape\x18\x02 \x03(\x03\x42\x10\xbaH\r\x92\x01\n\x08\x01\x10\x08\"\x04\"\x02(\x00\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"p\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x0e\n\nTYPE_UINT8\x10\x01\x12\x10\n\x0cTYPE_FLOAT32\x10\x02\x12\x10\n\x0cTYPE_FLOAT64\x10\x03\x12\x0e\n\nTYPE_INT32\x10\x04\x12\x0e\n\nTYPE_INT64\x10\x05\"(\n\nStampEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t*m\n\x08Manifold\x12\x18\n\x14MANIFOLD_UNSPECIFIED\x10\x00\x12\x13\n\x0fMANIFOLD_OUTPUT\x10\x01\x12\x1b\n\x17MANIFOLD_PRE_ACTIVATION\x10\x02\x12\x15\n\x11MANIFOLD_FEATURES\x10\x03*l\n\tPrecision\x12\x19\n\x15PRECISION_UNSPECIFIED\x10\x00\x12\x15\n\x11PRECISION_FLOAT32\x10\x01\x12\x15\n\x11PRECISION_FLOAT64\x10\x02\x12\x16\n\x12PRECISION_BFLOAT16\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,20 +44,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TENSOR'].fields_by_name['type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_TENSOR'].fields_by_name['shape']._loaded_options = None
   _globals['_TENSOR'].fields_by_name['shape']._serialized_options = b'\272H\r\222\001\n\010\001\020\010\"\004\"\002(\000'
-  _globals['_MANIFOLD']._serialized_start=624
-  _globals['_MANIFOLD']._serialized_end=733
-  _globals['_PRECISION']._serialized_start=735
-  _globals['_PRECISION']._serialized_end=843
-  _globals['_MEASUREDERROR']._serialized_start=65
-  _globals['_MEASUREDERROR']._serialized_end=181
-  _globals['_CONDITION']._serialized_start=184
-  _globals['_CONDITION']._serialized_end=358
-  _globals['_CONDITION_VECTOR']._serialized_start=299
-  _globals['_CONDITION_VECTOR']._serialized_end=343
-  _globals['_TENSOR']._serialized_start=361
-  _globals['_TENSOR']._serialized_end=580
-  _globals['_TENSOR_TYPE']._serialized_start=468
-  _globals['_TENSOR_TYPE']._serialized_end=580
-  _globals['_STAMPENTRY']._serialized_start=582
-  _globals['_STAMPENTRY']._serialized_end=622
+  _globals['_MANIFOLD']._serialized_start=645
+  _globals['_MANIFOLD']._serialized_end=754
+  _globals['_PRECISION']._serialized_start=756
+  _globals['_PRECISION']._serialized_end=864
+  _globals['_MEASUREDERROR']._serialized_start=66
+  _globals['_MEASUREDERROR']._serialized_end=202
+  _globals['_CONDITION']._serialized_start=205
+  _globals['_CONDITION']._serialized_end=379
+  _globals['_CONDITION_VECTOR']._serialized_start=320
+  _globals['_CONDITION_VECTOR']._serialized_end=364
+  _globals['_TENSOR']._serialized_start=382
+  _globals['_TENSOR']._serialized_end=601
+  _globals['_TENSOR_TYPE']._serialized_start=489
+  _globals['_TENSOR_TYPE']._serialized_end=601
+  _globals['_STAMPENTRY']._serialized_start=603
+  _globals['_STAMPENTRY']._serialized_end=643
 # @@protoc_insertion_point(module_scope)

@@ -93,10 +93,13 @@ class MeasuredError(_message.Message):
     LOG_VOLUME_FIELD_NUMBER: _builtins.int
     LATENTS_FIELD_NUMBER: _builtins.int
     OTHER_PATTERN_FIELD_NUMBER: _builtins.int
+    RECOMPUTED_FIELD_NUMBER: _builtins.int
     precision: Global___Precision.ValueType
     """The arithmetic measured."""
     latents: _builtins.int
     """How many latents were measured."""
+    recomputed: _builtins.int
+    """How many were done again in FLOAT64 because their rank is doubtful in this arithmetic."""
     @_builtins.property
     def log_volume(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """Largest |error| of log v_k in nats over these latents, for k = 1 to the Jacobian's columns; infinite where one of the
@@ -114,10 +117,11 @@ class MeasuredError(_message.Message):
         log_volume: _abc.Iterable[_builtins.float] | None = ...,
         latents: _builtins.int = ...,
         other_pattern: _abc.Iterable[_builtins.int] | None = ...,
+        recomputed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "log_volume", b"log_volume", "other_pattern", b"other_pattern", "precision", b"precision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latents", b"latents", "log_volume", b"log_volume", "other_pattern", b"other_pattern", "precision", b"precision", "recomputed", b"recomputed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

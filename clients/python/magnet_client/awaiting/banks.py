@@ -10,7 +10,7 @@ from magnet_client import codec
 from magnet_client.awaiting.connection import AsyncConnection
 from magnet_client.errors import ServerFault
 from magnet_client.results import BankInfo, BankList, BankRows, PolarityGrid, Progress
-from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
+from magnet_client.words import BaseWord, ConditionLike, ManifoldWord, PrecisionWord
 
 __all__ = ["AsyncBanks"]
 
@@ -23,6 +23,7 @@ class AsyncBanks(AsyncConnection):
         generator: str,
         rows: int = 10_240,
         *,
+        condition: ConditionLike | None = None,
         seed: int = 0,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
@@ -39,7 +40,7 @@ class AsyncBanks(AsyncConnection):
 
         Accuracy: the same.
         """
-        request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
+        request = codec.build_request(generator, rows, condition, seed, base, ball_radius, box, manifold, precision)
         started = await self._call(self._banks.BuildBank, request, None)
         state = codec.decode_progress(started)
         if started.done:
@@ -59,6 +60,7 @@ class AsyncBanks(AsyncConnection):
         generator: str,
         rows: int = 10_240,
         *,
+        condition: ConditionLike | None = None,
         seed: int = 0,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
@@ -74,7 +76,7 @@ class AsyncBanks(AsyncConnection):
 
         Accuracy: the same.
         """
-        request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
+        request = codec.build_request(generator, rows, condition, seed, base, ball_radius, box, manifold, precision)
         return codec.decode_progress(await self._call(self._banks.BuildBank, request, timeout))
 
     async def watch_build(self, operation: str, *, timeout: float | None = None) -> AsyncGenerator[Progress, None]:
@@ -153,6 +155,7 @@ class AsyncBanks(AsyncConnection):
         rhos: Sequence[float] | None = None,
         top_ks: Sequence[int] | None = None,
         *,
+        condition: ConditionLike | None = None,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
         box: tuple[float, float] | None = None,
@@ -170,7 +173,7 @@ class AsyncBanks(AsyncConnection):
         Accuracy: the same.
         """
         request = codec.polarity_request(
-            generator, rhos, top_ks, base, ball_radius, box, manifold, bank, bank_revision, precision
+            generator, rhos, top_ks, condition, base, ball_radius, box, manifold, bank, bank_revision, precision
         )
         return codec.decode_polarity(await self._call(self._banks.DescribePolarity, request, timeout))
 

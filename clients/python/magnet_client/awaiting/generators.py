@@ -9,7 +9,7 @@ from magnet_client import codec
 from magnet_client.awaiting.connection import AsyncConnection
 from magnet_client.generators import GeneratorInfo, GeneratorSummary
 from magnet_client.results import Volumes
-from magnet_client.words import ManifoldWord, PrecisionWord
+from magnet_client.words import ConditionLike, ManifoldWord, PrecisionWord
 
 __all__ = ["AsyncGenerators"]
 
@@ -46,6 +46,7 @@ class AsyncGenerators(AsyncConnection):
         generator: str,
         latents: ArrayLike,
         *,
+        condition: ConditionLike | None = None,
         top_k: int = 0,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
@@ -58,5 +59,5 @@ class AsyncGenerators(AsyncConnection):
 
         Accuracy: the same.
         """
-        request = codec.volume_request(generator, latents, top_k, manifold, precision)
+        request = codec.volume_request(generator, latents, condition, top_k, manifold, precision)
         return codec.decode_volumes(await self._call(self._geometry.LogVolume, request, timeout))

@@ -13,7 +13,7 @@ from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.draw import Draw
 from magnet_client.resolved import Resolved
 from magnet_client.results import Generated
-from magnet_client.words import BaseWord, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
+from magnet_client.words import BaseWord, ConditionLike, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
 
 __all__ = ["AsyncSampling"]
 
@@ -29,6 +29,7 @@ class AsyncSampling(AsyncConnection):
         preset: PresetWord | None = None,
         rho: float | None = None,
         det_rho: float | None = None,
+        condition: ConditionLike | None = None,
         seed: int | None = None,
         offset: int = 0,
         base: BaseWord | None = None,
@@ -60,6 +61,7 @@ class AsyncSampling(AsyncConnection):
             generator=generator,
             count=count,
             offset=offset,
+            condition=codec.plain_condition(condition),
             seed=seed,
             preset=preset,
             rho=rho,
@@ -91,6 +93,7 @@ class AsyncSampling(AsyncConnection):
         preset: PresetWord | None = None,
         rho: float | None = None,
         det_rho: float | None = None,
+        condition: ConditionLike | None = None,
         seed: int | None = None,
         offset: int = 0,
         base: BaseWord | None = None,
@@ -122,6 +125,7 @@ class AsyncSampling(AsyncConnection):
             generator=generator,
             count=0 if count is None else count,
             offset=offset,
+            condition=codec.plain_condition(condition),
             seed=seed,
             preset=preset,
             rho=rho,
@@ -175,6 +179,7 @@ class AsyncSampling(AsyncConnection):
         generator: str,
         latents: ArrayLike,
         *,
+        condition: ConditionLike | None = None,
         top_k: int = 0,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
@@ -189,5 +194,5 @@ class AsyncSampling(AsyncConnection):
 
         Accuracy: the same.
         """
-        request = codec.generate_request(generator, latents, top_k, manifold, precision, images, log_volumes)
+        request = codec.generate_request(generator, latents, condition, top_k, manifold, precision, images, log_volumes)
         return codec.decode_generated(await self._call(self._samples.Generate, request, timeout))

@@ -9,7 +9,7 @@ from magnet_client import codec
 from magnet_client.blocking.connection import Connection
 from magnet_client.errors import ServerFault
 from magnet_client.results import BankInfo, BankList, BankRows, PolarityGrid, Progress
-from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
+from magnet_client.words import BaseWord, ConditionLike, ManifoldWord, PrecisionWord
 
 __all__ = ["Banks"]
 
@@ -22,6 +22,7 @@ class Banks(Connection):
         generator: str,
         rows: int = 10_240,
         *,
+        condition: ConditionLike | None = None,
         seed: int = 0,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
@@ -36,6 +37,7 @@ class Banks(Connection):
         Arguments:
             generator: `name` or `name@version`.
             rows: rows that the bank shall have at the end, 1 to 100,000,000; those that exist are kept.
+            condition: of all its rows, where the generator takes one; a draw over all classes reads a bank of each.
             seed: seed of the latents, 0 to 2^64 - 1.
             base: law of the bank's latents, `prior` or `uniform`.
             ball_radius: bounds a uniform law by a ball.
@@ -60,7 +62,7 @@ class Banks(Connection):
 
         Cost: one Jacobian a row, in the background of the server's other requests.
         """
-        request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
+        request = codec.build_request(generator, rows, condition, seed, base, ball_radius, box, manifold, precision)
         started = self._call(self._banks.BuildBank, request, None)
         state = codec.decode_progress(started)
         if started.done:
@@ -79,6 +81,7 @@ class Banks(Connection):
         generator: str,
         rows: int = 10_240,
         *,
+        condition: ConditionLike | None = None,
         seed: int = 0,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
@@ -90,7 +93,7 @@ class Banks(Connection):
         """Start what `build_bank` does, and do not wait.
 
         Arguments:
-            generator, rows, seed, base, ball_radius, box, manifold, precision: as in `build_bank`.
+            generator, rows, condition, seed, base, ball_radius, box, manifold, precision: as in `build_bank`.
             timeout: seconds until the build has been taken on; the client's own when None.
 
         Returns:
@@ -101,7 +104,7 @@ class Banks(Connection):
 
         Accuracy: as `build_bank`.
         """
-        request = codec.build_request(generator, rows, seed, base, ball_radius, box, manifold, precision)
+        request = codec.build_request(generator, rows, condition, seed, base, ball_radius, box, manifold, precision)
         return codec.decode_progress(self._call(self._banks.BuildBank, request, timeout))
 
     def watch_build(self, operation: str, *, timeout: float | None = None) -> Generator[Progress, None, None]:
@@ -232,6 +235,7 @@ class Banks(Connection):
         rhos: Sequence[float] | None = None,
         top_ks: Sequence[int] | None = None,
         *,
+        condition: ConditionLike | None = None,
         base: BaseWord = "prior",
         ball_radius: float | None = None,
         box: tuple[float, float] | None = None,
@@ -266,7 +270,7 @@ class Banks(Connection):
         Accuracy: exact sums over the bank's rows in float64; k-hat is an estimate.
         """
         request = codec.polarity_request(
-            generator, rhos, top_ks, base, ball_radius, box, manifold, bank, bank_revision, precision
+            generator, rhos, top_ks, condition, base, ball_radius, box, manifold, bank, bank_revision, precision
         )
         return codec.decode_polarity(self._call(self._banks.DescribePolarity, request, timeout))
 

@@ -9,7 +9,7 @@ from magnet_client import codec
 from magnet_client.blocking.connection import Connection
 from magnet_client.generators import GeneratorInfo, GeneratorSummary
 from magnet_client.results import Volumes
-from magnet_client.words import ManifoldWord, PrecisionWord
+from magnet_client.words import ConditionLike, ManifoldWord, PrecisionWord
 
 __all__ = ["Generators"]
 
@@ -64,6 +64,7 @@ class Generators(Connection):
         generator: str,
         latents: ArrayLike,
         *,
+        condition: ConditionLike | None = None,
         top_k: int = 0,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
@@ -76,6 +77,7 @@ class Generators(Connection):
         Arguments:
             generator: `name` or `name@version`.
             latents: [rows, d], finite; float32 is sent as it is, anything else as float64.
+            condition: of all of them, where the generator takes one.
             top_k: k, 1 to d; 0 for k = d.
             manifold: `output`, `pre_activation` (before the smooth head) or `features`.
             precision: `float32`, `float64` or `bfloat16`; the last is refused where its error is above 0.05 nats.
@@ -91,5 +93,5 @@ class Generators(Connection):
 
         Accuracy: within 1e-6 + 10 d eps cond nats, eps of the precision; -inf where rank < k.
         """
-        request = codec.volume_request(generator, latents, top_k, manifold, precision)
+        request = codec.volume_request(generator, latents, condition, top_k, manifold, precision)
         return codec.decode_volumes(self._call(self._geometry.LogVolume, request, timeout))

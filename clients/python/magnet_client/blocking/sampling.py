@@ -13,7 +13,7 @@ from magnet_client.blocking.stream import DrawStream
 from magnet_client.draw import Draw
 from magnet_client.resolved import Resolved
 from magnet_client.results import Generated
-from magnet_client.words import BaseWord, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
+from magnet_client.words import BaseWord, ConditionLike, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
 
 __all__ = ["Sampling"]
 
@@ -29,6 +29,7 @@ class Sampling(Connection):
         preset: PresetWord | None = None,
         rho: float | None = None,
         det_rho: float | None = None,
+        condition: ConditionLike | None = None,
         seed: int | None = None,
         offset: int = 0,
         base: BaseWord | None = None,
@@ -61,6 +62,8 @@ class Sampling(Connection):
                 most negative or positive rho that the bank supports). Exactly one of preset, rho and det_rho.
             rho: exponent of v_k: 0 the base itself, 1 uniform on the manifold, < 0 modes, > 1 anti-modes.
             det_rho: exponent of det(A^T A), half of rho.
+            condition: of a conditional generator: a label, the index of a class, or a vector. None draws from all
+                classes in equal shares, row i of class i mod C.
             seed: 0 to 2^64 - 1; the server draws one and answers it when None.
             offset: rows to skip: row i depends on the seed and i alone, so pages are parts of one draw.
             base: `prior` or `uniform`; what the preset says, else the prior, when None.
@@ -102,6 +105,7 @@ class Sampling(Connection):
             generator=generator,
             count=count,
             offset=offset,
+            condition=codec.plain_condition(condition),
             seed=seed,
             preset=preset,
             rho=rho,
@@ -133,6 +137,7 @@ class Sampling(Connection):
         preset: PresetWord | None = None,
         rho: float | None = None,
         det_rho: float | None = None,
+        condition: ConditionLike | None = None,
         seed: int | None = None,
         offset: int = 0,
         base: BaseWord | None = None,
@@ -159,7 +164,7 @@ class Sampling(Connection):
             generator: `name` or `name@version`.
             count: rows, or None for a stream without end.
             timeout: seconds for the whole stream; no limit when None.
-            preset, rho, det_rho, seed, offset, base, ball_radius, box, top_k, manifold, bank, bank_revision,
+            preset, rho, det_rho, condition, seed, offset, base, ball_radius, box, top_k, manifold, bank, bank_revision,
                 replacement, truncation_psi, truncation_norm, precision, min_ess, images, latents, log_volumes,
                 weights: as in `sample`.
 
@@ -175,6 +180,7 @@ class Sampling(Connection):
             generator=generator,
             count=0 if count is None else count,
             offset=offset,
+            condition=codec.plain_condition(condition),
             seed=seed,
             preset=preset,
             rho=rho,
@@ -237,6 +243,7 @@ class Sampling(Connection):
         generator: str,
         latents: ArrayLike,
         *,
+        condition: ConditionLike | None = None,
         top_k: int = 0,
         manifold: ManifoldWord = "output",
         precision: PrecisionWord = "float32",
@@ -249,6 +256,7 @@ class Sampling(Connection):
         Arguments:
             generator: `name` or `name@version`.
             latents: [rows, d], finite; float32 is sent as it is, anything else as float64.
+            condition: of all rows, where the generator takes one.
             top_k: k of the log-volumes; 0 for k = d.
             manifold: where they are taken.
             precision: `float32`, `float64` or `bfloat16`; in the last, log-volumes are refused where they are off by
@@ -266,5 +274,5 @@ class Sampling(Connection):
 
         Accuracy: rounding of the named precision.
         """
-        request = codec.generate_request(generator, latents, top_k, manifold, precision, images, log_volumes)
+        request = codec.generate_request(generator, latents, condition, top_k, manifold, precision, images, log_volumes)
         return codec.decode_generated(self._call(self._samples.Generate, request, timeout))

@@ -15,6 +15,7 @@ from magnet_client.codec.banks import (
     polarity_request,
     read_request,
 )
+from magnet_client.codec.conditions import plain_condition
 from magnet_client.codec.generators import (
     decode_generated,
     decode_generator,
@@ -59,6 +60,7 @@ __all__ = [
     "generate_request",
     "generator_request",
     "latents_to_tensor",
+    "plain_condition",
     "polarity_request",
     "read_request",
     "sample_request",

@@ -16,4 +16,5 @@ def decode_error(error: types_pb2.MeasuredError) -> MeasuredError:
         log_volume=tuple(error.log_volume),
         latents=error.latents,
         other_pattern=tuple(error.other_pattern),
+        recomputed=error.recomputed,
     )

@@ -11,6 +11,7 @@ from google.longrunning import operations_pb2
 from magnet.v1 import bank_pb2
 from magnet_client.codec.accuracy import decode_error
 from magnet_client.codec.bases import base_to_wire
+from magnet_client.codec.conditions import condition_to_wire
 from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.scalars import (
     MANIFOLDS,
@@ -26,7 +27,7 @@ from magnet_client.codec.status import error_from_status
 from magnet_client.codec.tensors import from_tensor
 from magnet_client.errors import ServerFault
 from magnet_client.results import BankInfo, BankList, BankRows, PolarityCell, PolarityGrid, Progress
-from magnet_client.words import BaseWord, ManifoldWord, PrecisionWord
+from magnet_client.words import BaseWord, ConditionLike, ManifoldWord, PrecisionWord
 
 __all__ = [
     "build_request",
@@ -44,6 +45,7 @@ __all__ = [
 def build_request(
     generator: str,
     rows: int,
+    condition: ConditionLike | None,
     seed: int,
     base: BaseWord,
     ball_radius: float | None,
@@ -59,6 +61,7 @@ def build_request(
         manifold=word_to_enum(manifold, MANIFOLDS, "manifold"),
         precision=word_to_enum(precision, PRECISIONS, "precision"),
         seed=integer(seed, "seed", 0, 2**64 - 1),
+        condition=condition_to_wire(condition),
     )
 
 
@@ -75,6 +78,7 @@ def polarity_request(
     generator: str,
     rhos: Sequence[float] | None,
     top_ks: Sequence[int] | None,
+    condition: ConditionLike | None,
     base: BaseWord,
     ball_radius: float | None,
     box: Sequence[float] | None,
@@ -86,6 +90,7 @@ def polarity_request(
     """Pack the arguments of `Client.describe_polarity`; InvalidInput for what can never be right."""
     return bank_pb2.DescribePolarityRequest(
         generator=generator,
+        condition=condition_to_wire(condition),
         base=base_to_wire(None, base, ball_radius, box),
         rhos=[finite(rho, "rhos") for rho in rhos or ()],
         top_ks=[integer(top_k, "top_ks", 1, 2**31 - 1) for top_k in top_ks or ()],
@@ -104,6 +109,7 @@ def decode_bank(bank: bank_pb2.Bank) -> BankInfo:
         generator_digest=bank.generator_digest,
         law=bank.law,
         condition=bank.condition,
+        condition_label=bank.condition_label,
         manifold=manifold_word(bank.manifold),
         precision=precision_word(bank.precision),
         precision_used=precision_word(bank.precision_used) if bank.precision_used else None,
@@ -138,6 +144,7 @@ def decode_progress(operation: operations_pb2.Operation) -> Progress:
         operation=operation.name,
         bank_id=state.bank_id,
         generator=state.generator,
+        condition=state.condition,
         rows_done=state.rows_done,
         rows_total=state.rows_total,
         rows_per_second=state.rows_per_second,

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from magnet.v1 import generator_pb2, geometry_pb2, sampling_pb2
 from magnet_client.codec.accuracy import decode_error
+from magnet_client.codec.conditions import condition_to_wire
 from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.scalars import (
     IMAGES,
@@ -23,7 +24,7 @@ from magnet_client.errors import InvalidInput
 from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
 from magnet_client.pictures import decode_png
 from magnet_client.results import Generated, Volumes
-from magnet_client.words import ImagesWord, ManifoldWord, PrecisionWord
+from magnet_client.words import ConditionLike, ImagesWord, ManifoldWord, PrecisionWord
 
 __all__ = [
     "decode_generated",
@@ -46,6 +47,7 @@ def generator_request(generator: str, rank_latents: int, auto_top_k: bool) -> ge
 def generate_request(
     generator: str,
     latents: ArrayLike,
+    condition: ConditionLike | None,
     top_k: int,
     manifold: ManifoldWord,
     precision: PrecisionWord,
@@ -58,6 +60,7 @@ def generate_request(
     return sampling_pb2.GenerateRequest(
         generator=generator,
         latents=latents_to_tensor(latents),
+        condition=condition_to_wire(condition),
         outputs=sampling_pb2.Outputs(images=word_to_enum(images, IMAGES, "images"), log_volumes=log_volumes),
         manifold=word_to_enum(manifold, MANIFOLDS, "manifold"),
         precision=word_to_enum(precision, PRECISIONS, "precision"),
@@ -66,12 +69,18 @@ def generate_request(
 
 
 def volume_request(
-    generator: str, latents: ArrayLike, top_k: int, manifold: ManifoldWord, precision: PrecisionWord
+    generator: str,
+    latents: ArrayLike,
+    condition: ConditionLike | None,
+    top_k: int,
+    manifold: ManifoldWord,
+    precision: PrecisionWord,
 ) -> geometry_pb2.LogVolumeRequest:
     """Pack the arguments of `Client.log_volume`; InvalidInput for what can never be right."""
     return geometry_pb2.LogVolumeRequest(
         generator=generator,
         latents=latents_to_tensor(latents),
+        condition=condition_to_wire(condition),
         manifold=word_to_enum(manifold, MANIFOLDS, "manifold"),
         precision=word_to_enum(precision, PRECISIONS, "precision"),
         top_k=integer(top_k, "top_k", 0, 2**31 - 1),

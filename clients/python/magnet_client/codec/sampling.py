@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from magnet.v1 import sampling_pb2
 from magnet_client.codec.bases import base_to_wire, base_word
+from magnet_client.codec.conditions import class_banks_to_wire, condition_to_wire, condition_word
 from magnet_client.codec.scalars import (
     IMAGES,
     MANIFOLDS,
@@ -26,7 +27,7 @@ from magnet_client.codec.scalars import (
 from magnet_client.codec.tensors import from_tensor
 from magnet_client.draw import Draw, DrawHeader, Result
 from magnet_client.errors import InvalidInput, ServerFault
-from magnet_client.resolved import Resolved
+from magnet_client.resolved import ClassBank, Resolved
 
 __all__ = ["decode_chunk", "decode_header", "decode_resolved", "decode_sample", "sample_request", "stamp_to_dict"]
 
@@ -69,7 +70,8 @@ def sample_request(wanted: Resolved, *, endless: bool = False) -> sampling_pb2.S
         without_replacement=not wanted.replacement,
         truncation=_truncation(wanted),
         precision=word_to_enum(wanted.precision, PRECISIONS, "precision"),
-        condition=wanted.condition,
+        condition=condition_to_wire(wanted.condition),
+        class_banks=class_banks_to_wire(wanted.class_banks),
         outputs=sampling_pb2.Outputs(
             images=word_to_enum(wanted.images, IMAGES, "images"),
             latents=wanted.latents,
@@ -145,7 +147,10 @@ def decode_resolved(request: sampling_pb2.SampleRequest) -> Resolved:
         truncation_psi=truncation.psi if truncation.HasField("psi") else None,
         truncation_norm=truncation.norm_bound if truncation.HasField("norm_bound") else None,
         precision=precision_word(request.precision),
-        condition=request.condition,
+        condition=condition_word(request.condition),
+        class_banks=tuple(
+            ClassBank(index=bank.index, bank=bank.bank_id, revision=bank.revision) for bank in request.class_banks
+        ),
         min_ess=request.min_ess,
         images=images_word(request.outputs.images),
         latents=request.outputs.latents,
@@ -191,6 +196,9 @@ def decode_header(header: sampling_pb2.DrawHeader) -> DrawHeader:
         distinct=diagnostics.distinct,
         weighted_rows=diagnostics.bank_rows,
         low_rank_share=diagnostics.low_rank_share,
+        weakest_class=diagnostics.weakest_class if diagnostics.HasField("weakest_class") else None,
+        weakest_ess=diagnostics.weakest_ess if diagnostics.HasField("weakest_ess") else None,
+        class_labels=tuple(header.class_labels),
         result=result,
         advice=header.advice,
         law=header.law_in_words,
@@ -239,6 +247,7 @@ def decode_chunk(header: DrawHeader, offset: int, rows: sampling_pb2.Rows) -> Dr
         log_volumes=array("log_volumes"),
         log_weights=array("log_weights"),
         bank_rows=bank_rows,
+        classes=array("classes"),
     )
 
 
