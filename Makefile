@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEVICE ?= cpu
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-long test-container test-cuda lint types protos-check stubs bench bench-volume \
+.PHONY: help demo test test-all test-long test-container test-cuda lint types protos-check stubs bench bench-volume bench-steps \
         bench-resample bench-serving train clean
 
 help: ## This list
@@ -37,7 +38,7 @@ test-container: $(VENV)/.installed-dev ## Lints the Dockerfile and, where builda
 	bash tests/container/run
 
 test-cuda: $(VENV)/.installed-test ## The tests that need a CUDA device
-	$(BIN)/python -m pytest -q -m cuda
+	$(BIN)/python -m pytest -q -n 0 -m cuda
 
 lint: $(VENV)/.installed-dev ## ruff
 	$(BIN)/ruff check .
@@ -57,7 +58,10 @@ stubs: $(VENV)/.installed-dev ## Generates the stubs again
 bench: bench-volume bench-resample bench-serving ## All benchmarks; leaves build/bench/NAME.json
 
 bench-volume: $(VENV)/.installed-test ## Volumes against vmap(jacfwd) + svdvals and the official recipe
-	$(BIN)/python -m benchmarks.volume --json build/bench/volume.json
+	$(BIN)/python -m benchmarks.volume --device $(DEVICE) --json build/bench/volume.json
+
+bench-steps: $(VENV)/.installed-test ## What each step of the volume engine gains
+	$(BIN)/python -m benchmarks.steps --json build/bench/steps.json
 
 bench-resample: $(VENV)/.installed-test ## Resampling against numpy's choice
 	$(BIN)/python -m benchmarks.resample --json build/bench/resample.json

@@ -45,7 +45,12 @@ def generator_sheets(found: GeneratorInfo) -> Iterator[RenderableType]:
         yield _spectrum(found.rank)
         yield _spread(found.rank)
     if found.auto_top_k:
-        yield sheet_of([("AUTO at rho 1", "the k of a draw with top_k 0"), *map(_auto, found.auto_top_k)])
+        yield sheet_of(
+            [
+                ("AUTO at rho 1", "the k of a draw with top_k 0"),
+                *(_auto(entry, found.conditions) for entry in found.auto_top_k),
+            ]
+        )
 
 
 def _facts(found: GeneratorInfo) -> RenderableType:
@@ -166,9 +171,9 @@ def _spread(rank: RankStatistics) -> RenderableType:
     return grid("", ("k", "sd of log v_k, nats>", "mean of log sigma_k>", "rank >= k>"), rows)
 
 
-def _auto(entry: AutoTopK) -> tuple[str, str]:
+def _auto(entry: AutoTopK, given: Conditions | None) -> tuple[str, str]:
     asked = [entry.base] if entry.manifold == "output" else [entry.base, entry.manifold]
-    asked += [part for part in (entry.precision, entry.condition) if part not in ("", "float32")]
+    asked += [part for part in (entry.precision, _named(entry.condition, given)) if part not in ("", "float32")]
     law = short_law(entry.law)
     if not entry.top_k:
         return ", ".join(asked), f"{law}: {entry.reason}" if law else entry.reason
@@ -176,6 +181,12 @@ def _auto(entry: AutoTopK) -> tuple[str, str]:
         f"k = {entry.top_k} of {law}: {entry.reason}; bank {entry.bank_id} of {entry.bank_revision:,} rows, "
         f"{short_law(entry.bank_reason)}"
     )
+
+
+def _named(condition: str, given: Conditions | None) -> str:
+    if given is not None and condition.isdigit() and int(condition) < len(given.labels):
+        return given.labels[int(condition)]
+    return condition
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -25,6 +25,8 @@ __all__ = ["ConditionValue", "Conditional", "bound", "program_digest"]
 
 ConditionValue = Tensor | int | Sequence[float]
 _KEPT = 64
+_FEWEST = 4
+_KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,8 @@ class Conditional:
         folded: constants computed from its weights alone, by name.
         prepared: what the rules of its nodes read, by device, type and the memory of the weights.
         recent: the generators of the conditions last used.
-        kept: how many of them.
+        kept: how many of them. What is prepared of the weights for a Jacobian may be folded with a condition, and is
+            then not shared: few where the weights are large, so that all of it stays near 1 GiB.
     """
 
     program: Program
@@ -48,6 +51,13 @@ class Conditional:
     prepared: dict[object, Mapping[str, Tensor]] = field(default_factory=dict)
     recent: OrderedDict[tuple[float, ...], Generator] = field(default_factory=OrderedDict)
     kept: int = _KEPT
+
+    @staticmethod
+    def of(program: Program, taken: ConditionInput) -> Conditional:
+        """The conditional program of a file."""
+        size = sum(tensor.numel() * tensor.element_size() for tensor in program.constants.values())
+        kept = max(_FEWEST, min(_KEPT, _KEPT_BYTES // max(size, 1)))
+        return Conditional(program, taken, program_digest(program), kept=kept)
 
     def graph(self, condition: Tensor) -> Graph:
         """The program lowered for one condition; raises as `lower`, and InvalidInput where its index is too large."""

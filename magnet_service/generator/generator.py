@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from magnet_service.errors import InvalidInput
 from magnet_service.generator.archive import read_archive
 from magnet_service.generator.composition import Composition
-from magnet_service.generator.conditional import Conditional, ConditionValue, program_digest
+from magnet_service.generator.conditional import Conditional, ConditionValue
 from magnet_service.generator.evaluator import Constants, Evaluator
 from magnet_service.generator.export import export_module
 from magnet_service.generator.graph import Graph
@@ -94,8 +94,10 @@ class Generator(Evaluator):
         # Values of the file's own latent are always made in float32, so that w is the same whatever J is computed in.
         self.mapping: Generator | None = None
         if before is not None:
-            known = {"conditional": conditional, "condition": condition, "digest": self.digest}
-            self.mapping = self.derived("mapping", lambda: Generator(before, **known))
+            self.mapping = self.derived(
+                "mapping",
+                lambda: Generator(before, conditional=conditional, condition=condition, digest=self.digest),
+            )
 
     @staticmethod
     def from_program(program: Program) -> Generator:
@@ -116,7 +118,7 @@ class Generator(Evaluator):
         """
         if program.condition is None:
             return Generator(lower(program))
-        conditional = Conditional(program, program.condition, program_digest(program))
+        conditional = Conditional.of(program, program.condition)
         return Generator(conditional.graph(conditional.neutral()), conditional=conditional, digest=conditional.digest)
 
     @property
@@ -139,7 +141,7 @@ class Generator(Evaluator):
 
         Accuracy: what depends on the condition alone is computed in float64 and rounded once.
 
-        Cost: one lowering; the last 64 conditions are kept.
+        Cost: one lowering; the last conditions are kept, 64 of them at most, fewer of large generators.
         """
         source = self._conditional
         if source is None:

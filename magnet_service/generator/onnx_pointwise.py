@@ -177,7 +177,11 @@ def translate_softsign(reading: Reading) -> Held:
 
 
 def translate_power(reading: Reading) -> Held:
-    """Pow by a constant number."""
+    """Pow by a constant number, or of one."""
+    if isinstance(base := reading.held(0), Known):
+        if base.array.size != 1:
+            reading.refuse("only a value to the power of a number, or a number to that of a value, is supported")
+        return reading.emit("pow.Scalar", self=reading.number_of(base.array), exponent=reading.rows(1))
     return reading.emit("pow.Tensor_Scalar", self=reading.rows(0), exponent=reading.scalar(1, 1.0))
 
 

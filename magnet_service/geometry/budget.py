@@ -10,11 +10,15 @@ from torch import Tensor
 from magnet_service.errors import OutOfMemory
 from magnet_service.geometry.engine import Engine
 from magnet_service.geometry.sweep import Sweep
+from magnet_service.geometry.sweep.prepare import BLOCK_BYTES
 
 __all__ = ["piece_bytes", "tile_bytes", "within_memory"]
 
 COPIES = 3
 """Tensors of the widest layer that a push holds at once: what goes in, what comes out, a copy in the kernel's order."""
+
+CUT_COPIES = 2
+"""What all columns hold at the value where they are cut into blocks, and while they get there."""
 
 NO_MEMORY = "can't allocate memory"
 
@@ -34,10 +38,11 @@ def piece_bytes(sweep: Sweep, tile_rows: int) -> int:
 
     Accuracy: an estimate from the graph; the memory test holds it against the measured peak.
     """
-    rows = 1 if sweep.row_by_row else tile_rows
+    rows = min(sweep.piece, tile_rows)
     size = torch.finfo(sweep.dtype).bits // 8
     whole = torch.finfo(sweep.generator.precision.dtype).bits // 8
-    return rows * (COPIES * sweep.block * sweep.numbers * size + COPIES * sweep.latent_dim * sweep.width * whole)
+    pushed = sweep.block * (COPIES * sweep.numbers + sweep.scratch) * size
+    return rows * (pushed + COPIES * sweep.latent_dim * sweep.width * whole) + CUT_COPIES * BLOCK_BYTES * bool(sweep.cut)
 
 
 def tile_bytes(sweep: Sweep, tile_rows: int) -> int:

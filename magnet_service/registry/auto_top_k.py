@@ -10,6 +10,8 @@ from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.sampling import Accuracy, Base, Law, Pushforward, SampleRequest, TopK
 from magnet_service.sampling.polarity import Weights
+from magnet_service.sampling.resolve import weights_of
+from magnet_service.sampling.shared import shared_top_k
 
 __all__ = ["AutoTopK", "auto_top_ks"]
 
@@ -26,8 +28,8 @@ class AutoTopK:
         manifold: where the image is taken.
         precision: arithmetic of the bank.
         condition: of the bank; empty for a generator without conditions.
-        bank_id: the bank that answers; empty if there is none.
-        bank_revision: its rows; 0 if there is none.
+        bank_id: the bank that answers; empty if there is none, and where the banks of all classes answer together.
+        bank_revision: its rows, of the smallest of several; 0 if there is none.
         bank_reason: how its law relates to the base.
         top_k: the choice; None where there is no bank.
         problem: why there is no choice; empty where there is one.
@@ -68,8 +70,12 @@ def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
         uniform = _of_base(shelf, held, Base.UNIFORM)
         if uniform.law != found[0].law:
             found.append(uniform)
+    banks = shelf.preferred(held.generator.digest)
+    if held.card.conditions is not None:  # told for each condition that has a bank, and once where none has
+        laws = {bank.spec.law for bank in banks}
+        found = [entry for entry in found if entry.law not in laws]
     seen = {_key(entry) for entry in found}
-    for bank in shelf.preferred(held.generator.digest):
+    for bank in banks:
         spec = bank.spec
         entry = AutoTopK(
             base=Base.PRIOR if spec.base_law == held.prior else Base.UNIFORM,
@@ -89,19 +95,21 @@ def _of_base(shelf: BankShelf, held: HeldGenerator, base: Base) -> AutoTopK:
         law = request.base_law(held.prior)
     except MagnetError as error:  # a law of an inner latent has no default domain
         return AutoTopK(base=base, law="", problem=error.message)
+    card = held.card.conditions
     try:
-        choice, rows = shelf.choose(held, request)
+        banks = (shelf.choose(held, request),) if card is None else shelf.choose_all(held, request)
     except MagnetError as error:
         command = error.metadata.get("command")
-        problem = error.message if command is None else f"no bank yet: {command}"
+        which = "" if held.card.conditions is None else " --condition CLASS"
+        problem = error.message if command is None else f"no bank yet: {command}{which}"
         return AutoTopK(base=base, law=law.to_text(), problem=problem)
     return AutoTopK(
         base=base,
         law=law.to_text(),
-        bank_id=choice.spec.id,
-        bank_revision=len(rows),
-        bank_reason=choice.reason,
-        top_k=Weights(rows, law, choice.spec.base_law, _largest_k(choice.accuracy)).choose_top_k(_RHO),
+        bank_id=banks[0][0].spec.id if card is None else "",
+        bank_revision=min(len(rows) for _, rows in banks),
+        bank_reason=f"{'' if card is None else f'a bank for each of {len(banks)} classes; '}{banks[0][0].reason}",
+        top_k=shared_top_k([weights_of(choice, rows, law) for choice, rows in banks], _RHO),
     )
 
 

@@ -149,3 +149,35 @@ def test_what_needs_regions_is_refused_by_the_operation_and_its_place(files: tup
     require_piecewise_affine(net, Manifold.OUTPUT)
     with pytest.raises(Refused, match="no feature network"):
         require_piecewise_affine(net, Manifold.FEATURES)
+
+
+class Conditional(torch.nn.Module):
+    """A mapping that takes a class beside z."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = torch.nn.Linear(3, OUTER)
+        self.style = style()
+
+    def forward(self, outer: Tensor, classes: Tensor) -> Tensor:
+        return self.style(outer + self.embed(classes))
+
+
+def test_a_condition_of_the_mapping_and_a_latent_node_go_together() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        module = Conditional().double().eval().requires_grad_(False)
+    plain = Generator.from_module(module, OUTER, condition=torch.eye(3, dtype=torch.float64))
+    name = next(e.name for e in plain.summary if e.shape == (INNER,) and e.operation == "linear")
+    generator = plain.composed(Composition(name))
+    outer, one_hot = latents(4, OUTER), torch.eye(3, dtype=torch.float64)
+    digests = set()
+    for index in (0, 2):
+        chosen = generator.conditioned(index).to(precision=DOUBLE)
+        digests.add(chosen.digest)
+        assert chosen.mapping is not None
+        inner = chosen.mapping.to(precision=DOUBLE).forward(outer)
+        expected = module.style.map(outer + module.embed(one_hot[index]))
+        torch.testing.assert_close(inner, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(chosen.forward(inner), module.style.synthesise(inner), rtol=1e-12, atol=1e-12)
+    assert digests == {generator.digest}

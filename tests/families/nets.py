@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.generator.families import Family, by_name
-from tests.generator.family_layers import Residual
 
 __all__ = ["CLASSES", "CONDITIONAL", "NETS", "Net", "net"]
 
@@ -50,7 +49,7 @@ class Embedded(nn.Module):
         return torch.tanh(self.layers(latents * self.table(label)))
 
 
-def deconv_vae() -> nn.Module:
+def vae_decoder() -> nn.Module:
     return nn.Sequential(
         nn.Linear(6, 8 * 3 * 3),
         nn.ReLU(),
@@ -113,9 +112,9 @@ NETS: tuple[Net, ...] = (
     Net(by_name("mlp")),
     Net(by_name("dcgan")),
     Net(by_name("dcgan_leaky")),
-    Net(Family("deconv_vae", deconv_vae, smooth_head=True)),
+    Net(Family("vae_decoder", vae_decoder, smooth_head=True)),
     Net(Family("upsampling_wgan", wgan, smooth_head=True)),
-    Net(Family("residual", Residual, smooth_head=True)),
+    Net(by_name("residual")),
 )
 
 CONDITIONAL: tuple[Net, ...] = (

@@ -92,7 +92,7 @@ DRAWS = {
         "condition",
         "takes no condition",
     ),
-    "condition of nothing": ({"condition": types_pb2.Condition()}, INVALID, "condition", "label"),
+    "condition of nothing": ({"condition": types_pb2.Condition()}, INVALID, "condition.kind", "label"),
     "condition below 0": ({"condition": types_pb2.Condition(index=-1)}, INVALID, "condition.index", "0"),
     "banks of classes that there are not": (
         {"bank_id": "0" * 16, "class_banks": [sampling_pb2.ClassBank(index=0, bank_id="0" * 16, revision=1)]},

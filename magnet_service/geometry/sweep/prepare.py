@@ -32,7 +32,7 @@ ROW_WORK = 60e6
 BLOCK_OUTPUTS = 1024
 """Outputs of a wide dense layer that are done at a time, so that the weights gathered for them stay in cache."""
 
-BLOCK_BYTES = 12 << 20
+BLOCK_BYTES = 14 << 20
 """Bytes of the widest layer's tangents in one push; more columns go in several."""
 
 PIECE_BYTES = 1 << 20
@@ -63,6 +63,7 @@ class Sweep:
         block: columns of one push from there on.
         piece: rows of one push.
         numbers: numbers in the widest tangents of a column.
+        scratch: numbers in a column of what the kernel of one move holds beside its input and output, at most.
         values: numbers in the widest value.
         kept: numbers in a row's factors and kept values.
     """
@@ -83,6 +84,7 @@ class Sweep:
     block: int
     piece: int
     numbers: int
+    scratch: int
     values: int
     kept: int
 
@@ -354,10 +356,26 @@ class Preparation:
             block=-(-dim // -(-dim // limit)) if row_by_row else dim,
             piece=1 if row_by_row else max(1, PIECE_BYTES * 8 // (dim * numbers * torch.finfo(self.dtype).bits)),
             numbers=numbers,
+            scratch=max([0, *(self.scratch(index, move) for index, move in self.moves.items())]),
             values=max([outputs, *(prod(self.graph.nodes[step].shape) for step in self.plan.steps)]),
             kept=kept,
         )
 
+
+    def scratch(self, index: int, move: Move) -> int:
+        """Numbers in a column of what the kernel of a move holds beside its input and output."""
+        if not isinstance(move, Convolve):
+            return 0
+        made = prod(self.shape_of(index))
+        if move.spots is not None:
+            return 2 * made + max(weight.shape[1] for weight in move.spots.weights.values())
+        if move.shuffle is not None:
+            made *= 2
+        single = self.dtype != torch.float64 or self.generator.device.type != "cpu"
+        # float64 has no oneDNN kernel: patches of the input are laid out beside each other first.
+        taps = prod(move.weight.shape[2:])
+        unfolded = 0 if single else prod(self.shape_of(move.source)) * taps
+        return made + unfolded
 
     def cut_before(self, uses: Mapping[int, int], dim: int) -> int:
         """The last value, alone on the way to the target, up to which tangents of all columns fit one block."""

@@ -13,7 +13,7 @@ from magnet_service.generator.operations.kernels import product
 
 __all__ = ["Spots", "at_spots", "find_spots"]
 
-MOST_PLACES = 32
+MOST_PLACES = 64
 """Places of a map up to which one product a place pays."""
 
 LEAST_CHANNELS = 256

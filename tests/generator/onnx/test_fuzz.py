@@ -131,7 +131,7 @@ def fuzz(rounds: int, seed: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_changed_files_are_taken_or_refused(seed: int, tmp_path: Path) -> None:
-    fuzz(150, seed, tmp_path)
+    fuzz(60, seed, tmp_path)
 
 
 @pytest.mark.long

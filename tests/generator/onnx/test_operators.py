@@ -140,6 +140,7 @@ flat("Div_number_left", [node("Exp", "z", "e"), node("Div", "c e")], {"c": np.fl
 flat("Div_row_left", [node("Exp", "z", "e"), node("Div", "c e")], {"c": draw(6)})
 flat("Sum", [node("Exp", "z", "e"), node("Sum", "z c e")], {"c": draw(6)}, 8, 13)
 flat("Mean", [node("Exp", "z", "e"), node("Mean", "z e")])
+flat("Pow_of_number", [node("Pow", "p z")], {"p": np.float32(2)})
 flat("Pow", [node("Pow", "z p")], {"p": np.float32(2)})
 for op in ("Max", "Min"):
     flat(f"{op}_number", [node(op, "z c")], {"c": np.float32(0.2)}, 8, 13)

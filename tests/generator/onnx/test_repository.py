@@ -23,7 +23,7 @@ from tests.generator.onnx.models import draw, model, node, saved, with_external_
 
 @pytest.fixture
 def file(shelf: Shelf) -> Path:
-    return shelf.file(net("deconv_vae"), "onnx-17")
+    return shelf.file(net("vae_decoder"), "onnx-17")
 
 
 def without_onnxruntime(patch: pytest.MonkeyPatch) -> None:
@@ -47,7 +47,7 @@ def test_it_is_added_verified_and_loaded(file: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_the_generator_that_its_archive_is(shelf: Shelf, file: Path, tmp_path: Path) -> None:
-    add_generator(tmp_path, "vae", shelf.file(net("deconv_vae"), "pt2"))
+    add_generator(tmp_path, "vae", shelf.file(net("vae_decoder"), "pt2"))
     add_generator(tmp_path, "vae", file, new_version=True)
     assert versions(tmp_path / "vae") == (1, 2)
     first, second = (load_version(tmp_path / "vae", version)[0] for version in (1, 2))
