@@ -16,10 +16,10 @@ from benchmarks.networks import NETWORKS
 from benchmarks.report import Case, arguments, report, seconds
 from benchmarks.volume import drawn, loaded
 from magnet_service.generator import Generator
-from magnet_service.generator.operations import kernels
+from magnet_service.generator.operations import kernels, subpixel
 from magnet_service.geometry import Engine, prefix_sums, reduction, volumes
 from magnet_service.geometry.spectrum import gram
-from magnet_service.geometry.sweep import spots, subpixel
+from magnet_service.geometry.sweep import spots
 
 __all__ = ["main"]
 

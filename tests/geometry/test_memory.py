@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[2]
         (Precision.FLOAT32, 2, 2, 2),
         (Precision.BFLOAT16, 16, 2, 2),
         (Precision.FLOAT64, 4, 1, 1),
+        (Precision.FLOAT64, 16, 2, 1),
     ],
 )
 def test_the_peak_stays_within_the_bound(precision: Precision, tile_rows: int, threads: int, workers: int) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from magnet_service.generator.operations.modulated import lower_modulated, reads_folded
 from magnet_service.generator.operations.operation import Attribute, Draft, Kind, Lowered, Node, Operation
 from magnet_service.generator.operations.reader import CallReader
+from magnet_service.generator.operations.subpixel import in_channels, shuffled
 from magnet_service.generator.operations.tangents import through_linear
 
 __all__ = ["CONVOLUTION", "OPERATIONS", "TRANSPOSED_CONVOLUTION"]
@@ -94,6 +95,31 @@ def convolution_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping
     return convolve(node, inputs[0], constants["weight"], constants.get("bias"))
 
 
+def prepare_transposed(node: Node, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors themselves, and `phases`, the weight in sub-pixel form where that is the faster."""
+    form = in_channels(node, tensors["weight"])
+    return dict(tensors) if form is None else {**tensors, "phases": form[0]}
+
+
+def transposed_part(node: Node, value: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
+    """Transposed convolution without its bias."""
+    if "phases" not in constants or value.device.type == "meta":
+        return convolve(node, value, constants["weight"], None)
+    step, padding = node.integers("stride")[0], node.integers("padding")
+    batch = value.contiguous(memory_format=torch.channels_last)
+    shape = (node.shape[0], node.shape[1], node.shape[2])
+    made = shuffled(batch, constants["phases"], (step, (padding[0], padding[1])), (1, len(batch)), shape, None, value.dtype)
+    return made[0]
+
+
+def transposed_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[str, Tensor]) -> Tensor:
+    """Transposed convolution and bias."""
+    if "phases" not in constants or inputs[0].device.type == "meta":
+        return convolution_forward(node, inputs, constants)
+    made = transposed_part(node, inputs[0], constants)
+    return made if "bias" not in constants else made.add_(constants["bias"][:, None, None])
+
+
 def convolution_part(node: Node, value: Tensor, constants: Mapping[str, Tensor]) -> Tensor:
     """Convolution without its bias."""
     return convolve(node, value, constants["weight"], None)
@@ -115,8 +141,9 @@ TRANSPOSED_CONVOLUTION = Operation(
     kind=Kind.AFFINE,
     targets=frozenset({"aten.conv_transpose1d.default", "aten.conv_transpose2d.input", "aten.conv_transpose3d.input"}),
     lower=lower_convolution,
-    forward=convolution_forward,
-    tangent=through_linear(convolution_part),
+    forward=transposed_forward,
+    tangent=through_linear(transposed_part),
+    prepare=prepare_transposed,
 )
 
 OPERATIONS = (CONVOLUTION, TRANSPOSED_CONVOLUTION)

@@ -13,10 +13,10 @@ from magnet_service.generator import Generator, Manifold
 from magnet_service.generator.execution import Plan, make_plan
 from magnet_service.generator.graph import Graph, Node, constants_of
 from magnet_service.generator.operations import TABLE, Kind
+from magnet_service.generator.operations.subpixel import in_channels
 from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.spots import find_spots
-from magnet_service.geometry.sweep.subpixel import in_channels
 
 __all__ = ["Sweep", "prepare"]
 
@@ -307,7 +307,7 @@ class Preparation:
             spots = find_spots(move.node, weight, given, made, self.dtype)
             if spots is not None:
                 return replace(move, spots=spots, binary=self.is_binary(run))
-        form = in_channels(move.node, weight, given, made)
+        form = in_channels(move.node, weight)
         shuffle = None
         if form is not None:
             weight, shuffle = form

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from magnet_service.generator.operations.kernels import product
+from magnet_service.generator.operations.subpixel import shuffled
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.prepare import Sweep, sources_of
 from magnet_service.geometry.sweep.spots import at_spots
-from magnet_service.geometry.sweep.subpixel import shuffled
 from magnet_service.geometry.sweep.trace import Trace
 
 __all__ = ["jacobian_rows"]

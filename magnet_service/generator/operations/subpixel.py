@@ -6,17 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from magnet_service.generator.graph import Node
+from magnet_service.generator.operations.operation import Node
 
-__all__ = ["in_channels", "shuffled"]
+__all__ = ["Shuffle", "in_channels", "shuffled"]
+
+Shuffle = tuple[int, tuple[int, int]]
+"""Stride, and leading rows and columns to drop."""
 
 FEW_CHANNELS = 16
 """Output channels up to which the sub-pixel form is taken: kernels leave most of their lanes idle for so few."""
 
 
-def in_channels(
-    node: Node, weight: Tensor, given: tuple[int, ...], made: tuple[int, ...]
-) -> tuple[Tensor, tuple[int, tuple[int, int]]] | None:
+def in_channels(node: Node, weight: Tensor) -> tuple[Tensor, Shuffle] | None:
     """The weight of the convolution u that holds a transposed convolution y of stride s, kernel k and padding p.
 
         y[o, n] = u[(o, (n + p) mod s), floor((n + p) / s)],   u[(o, a), q] = sum_j x[q - j] w[o, a + j s]
@@ -24,10 +25,8 @@ def in_channels(
     in both dimensions. The convolution has ceil(k / s) taps and as much zero padding less one.
 
     Arguments:
-        node: a transposed convolution.
+        node: a convolution.
         weight: [inputs, outputs, k, k].
-        given: shape of a row of its input.
-        made: shape of a row of its output.
 
     Returns:
         The weight [outputs s s, inputs, taps, taps], and what `shuffled` needs; None where the form does not apply or
@@ -38,27 +37,26 @@ def in_channels(
 
     Accuracy: exact, a rearrangement.
     """
-    if not node.flag("transposed") or node.integer("groups") != 1 or made[0] > FEW_CHANNELS:
+    if weight.dim() != 4 or not node.flag("transposed") or node.integer("groups") != 1:
         return None
-    stride, padding, dilation = (node.integers(name) for name in ("stride", "padding", "dilation"))
-    kernel, step = weight.shape[2], stride[0]
-    square = len(set(stride)) == 1 and weight.shape[2] == weight.shape[3]
+    inputs, outputs, kernel, other = weight.shape
+    stride, padding = node.integers("stride"), node.integers("padding")
+    step = stride[0]
+    plain = set(node.integers("dilation")) == {1} and set(node.integers("output_padding")) == {0}
+    if not plain or stride != (step, step) or step == 1 or kernel != other or outputs > FEW_CHANNELS:
+        return None
     taps = -(-kernel // step)
-    reach = [step * (size + taps - 1) for size in given[1:]]
-    fits = all(pad + size <= far for pad, size, far in zip(padding, made[1:], reach, strict=True))
-    if not square or step == 1 or set(dilation) != {1} or not fits:
-        return None
     padded = functional.pad(weight, (0, taps * step - kernel, 0, taps * step - kernel))
     # [inputs, outputs, tap, phase, tap, phase] -> [outputs, phase, phase, inputs, tap, tap], the last tap first.
-    split = padded.reshape(*weight.shape[:2], taps, step, taps, step).flip(2, 4)
-    arranged = split.permute(1, 3, 5, 0, 2, 4).reshape(made[0] * step * step, given[0], taps, taps)
+    split = padded.reshape(inputs, outputs, taps, step, taps, step).flip(2, 4)
+    arranged = split.permute(1, 3, 5, 0, 2, 4).reshape(outputs * step * step, inputs, taps, taps)
     return arranged, (step, (padding[0], padding[1]))
 
 
 def shuffled(
     value: Tensor,
     weight: Tensor,
-    shuffle: tuple[int, tuple[int, int]],
+    shuffle: Shuffle,
     lead: tuple[int, int],
     size: tuple[int, int, int],
     factor: Tensor | None,
