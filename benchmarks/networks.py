@@ -117,7 +117,8 @@ class Labelled(nn.Module):
 
     def forward(self, latents: Tensor, label: Tensor) -> Tensor:
         """Images in -1..1."""
-        return self.body(torch.cat([latents, label], 1))
+        made: Tensor = self.body(torch.cat([latents, label], 1))
+        return made
 
 
 class Residual(nn.Module):

@@ -37,7 +37,8 @@ def projection(outputs: int, dtype: torch.dtype) -> Tensor:
     """128 random orthonormal directions of the outputs, or all of them where there are fewer."""
     source = torch.Generator().manual_seed(1)
     drawn = torch.randn(outputs, min(PROJECTED, outputs), generator=source)
-    return torch.linalg.qr(drawn).Q.T.contiguous().to(dtype)
+    rows: Tensor = torch.linalg.qr(drawn).Q.T.contiguous().to(dtype)
+    return rows
 
 
 def by_projection(function: Function, latents: Tensor, directions: Tensor, chunk: int) -> Tensor:

@@ -19,7 +19,7 @@ from magnet_service.generator import Generator
 from magnet_service.generator.operations import kernels, subpixel
 from magnet_service.geometry import Engine, prefix_sums, reduction, volumes
 from magnet_service.geometry.spectrum import gram
-from magnet_service.geometry.sweep import spots
+from magnet_service.geometry.sweep import spots, units
 
 __all__ = ["main"]
 
@@ -42,7 +42,7 @@ STEPS: dict[str, tuple[object, str, object]] = {
     "tiles side by side, a core each": (Engine, "activated", together),
     "tangents of the first layer kept": (PREPARE, "CONSTANT_NUMBERS", 0),
     "affine tail folded into R": (PREPARE, "tail_factor", lambda *_: None),
-    "idle units left out of products": (PREPARE, "NARROW_INPUTS", HUGE),
+    "idle units left out of products": (units, "NARROW_INPUTS", HUGE),
     "small maps place by place": (spots, "MOST_PLACES", 0),
     "few output channels as sub-pixels": (subpixel, "FEW_CHANNELS", 0),
     "columns in blocks that fit the cache": (PREPARE, "BLOCK_BYTES", HUGE),

@@ -58,7 +58,8 @@ class Fixed(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images at that condition."""
-        return self.module(latents, self.condition.to(latents.dtype).expand(len(latents), -1))
+        made: Tensor = self.module(latents, self.condition.to(latents.dtype).expand(len(latents), -1))
+        return made
 
 
 def error_of(found: Tensor, expected: Tensor, agree: Tensor) -> float:
@@ -76,7 +77,11 @@ def case(network: Network, generator: Generator, module: nn.Module, expected: Te
     dim = network.latent_dim
     checked = drawn(CHECKED, dim)
     exact = generator.to(precision=Precision.FLOAT64)
-    agree = (activation_pattern(generator, checked.to(device)) == activation_pattern(exact, checked.double().to(device))).all(1).cpu()
+    agree = (
+        (activation_pattern(generator, checked.to(device)) == activation_pattern(exact, checked.double().to(device)))
+        .all(1)
+        .cpu()
+    )
     found = volumes(generator, checked, engine=engine)
     error = error_of(found.log_singular_values, expected, agree)
     full = full_log_volumes(generator, checked, engine=engine)
@@ -84,7 +89,6 @@ def case(network: Network, generator: Generator, module: nn.Module, expected: Te
     if not agree.any() or not error <= BOUND[precision] or not apart <= 10 * BOUND[precision]:
         raise RuntimeError(f"{network.name}: error {error} nats, log-volumes alone apart by {apart}")
     latents = drawn(network.latents, dim)
-    here = latents.to(device)
     directions = projection(generator.output_dim, torch.float32).to(device)
     chunks = {
         "jacfwd": best_chunk(lambda chunk: by_jacfwd(module, drawn(chunk, dim).to(device), chunk), network.chunks),
@@ -93,12 +97,17 @@ def case(network: Network, generator: Generator, module: nn.Module, expected: Te
         ),
         "forward": best_chunk(lambda chunk: by_forward(module, drawn(chunk, dim).to(device), chunk), network.chunks),
     }
-    count = {name: max(chunk, min(16, network.latents)) if name != "forward" else max(chunk, 64) for name, chunk in chunks.items()}
+    count = {
+        name: max(chunk, min(16, network.latents)) if name != "forward" else max(chunk, 64)
+        for name, chunk in chunks.items()
+    }
     rivals: dict[str, Callable[[], object]] = {
         "ours": lambda: volumes(generator, latents, engine=engine),
         "logdet": lambda: full_log_volumes(generator, latents, engine=engine),
         "jacfwd": lambda: by_jacfwd(module, drawn(count["jacfwd"], dim).to(device), chunks["jacfwd"]),
-        "official": lambda: by_projection(module, drawn(count["official"], dim).to(device), directions, chunks["official"]),
+        "official": lambda: by_projection(
+            module, drawn(count["official"], dim).to(device), directions, chunks["official"]
+        ),
         "forward": lambda: by_forward(module, drawn(count["forward"], dim).to(device), chunks["forward"]),
     }
     taken = seconds(rivals, rounds)

@@ -177,8 +177,9 @@ def _auto(entry: AutoTopK, given: Conditions | None) -> tuple[str, str]:
     law = short_law(entry.law)
     if not entry.top_k:
         return ", ".join(asked), f"{law}: {entry.reason}" if law else entry.reason
+    bank = f"bank {entry.bank_id}" if entry.bank_id else "banks"
     return ", ".join(asked), (
-        f"k = {entry.top_k} of {law}: {entry.reason}; bank {entry.bank_id} of {entry.bank_revision:,} rows, "
+        f"k = {entry.top_k} of {law}: {entry.reason}; {bank} of {entry.bank_revision:,} rows, "
         f"{short_law(entry.bank_reason)}"
     )
 

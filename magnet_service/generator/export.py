@@ -37,7 +37,8 @@ def export_module(
         path: the file to write; its folder must exist.
         latent_shape: shape of one latent as the module takes it, (d,) unless given, often (d, 1, 1) for convolutions.
         condition: examples of the conditions of a conditional module, called as `module(latents, condition)`: one a
-            row, as `torch.eye(10)` for one-hot classes, `torch.arange(10)` for indices, or [n, width] for vectors.
+            row, as `torch.eye(10)` for one-hot classes, `torch.arange(10)` for indices, or [n, width] for vectors; a
+            single one may stand without a row.
         outputs_probe: whether to write `a.probe.npz` beside `a.pt2`: 64 standard normal latents and the module's
             outputs, float32.
 
@@ -55,11 +56,12 @@ def export_module(
     Cost: four forwards of the module and one trace.
     """
     shape = (latent_dim,) if latent_shape is None else tuple(latent_shape)
+    condition = None if condition is None else _checked(condition)
     program, evaluated = _export(module, latent_dim, shape, condition)
     write_archive(program, path)
     if outputs_probe:
         latents = probe_latents(latent_dim)
-        rows = None if condition is None else _in_turn(condition, len(latents))
+        rows = None if condition is None else _in_turn(condition, len(latents), evaluated)
         outputs = _forward(evaluated, latents.to(_dtype(evaluated)).reshape(-1, *shape), rows)
         write_probe(probe_beside(Path(path)), Path(path), latents, outputs, "module", _stored(rows))
 
@@ -89,7 +91,8 @@ def export_program(
 
     Accuracy: exact.
     """
-    return _export(module, latent_dim, (latent_dim,) if latent_shape is None else tuple(latent_shape), condition)[0]
+    examples = None if condition is None else _checked(condition)
+    return _export(module, latent_dim, (latent_dim,) if latent_shape is None else tuple(latent_shape), examples)[0]
 
 
 def _export(
@@ -106,7 +109,7 @@ def _export(
         if isinstance(tensor, Tensor):
             check_finite(tensor, f"the weight {name!r}")
     latents = probe_latents(latent_dim, 3).to(_dtype(evaluated)).reshape(-1, *shape)
-    rows = None if condition is None else _in_turn(_checked(condition), 3)
+    rows = None if condition is None else _in_turn(condition, 3, evaluated)
     _check_module(evaluated, latents, rows)
     batch = {0: torch.export.Dim("batch")}
     given = (latents,) if rows is None else (latents, rows)
@@ -123,9 +126,10 @@ def _export(
     return program, evaluated
 
 
-def _in_turn(condition: Tensor, rows: int) -> Tensor:
-    """The examples, over and over, one for every row."""
-    return condition.detach().cpu()[torch.arange(rows) % len(condition)]
+def _in_turn(condition: Tensor, rows: int, module: nn.Module) -> Tensor:
+    """The examples, over and over, one for every row, numbers in the type of the module's weights."""
+    repeated = condition.detach().cpu()[torch.arange(rows) % len(condition)]
+    return repeated.to(_dtype(module)) if repeated.is_floating_point() else repeated
 
 
 def _stored(rows: Tensor | None) -> Tensor | None:
@@ -133,6 +137,8 @@ def _stored(rows: Tensor | None) -> Tensor | None:
 
 
 def _checked(condition: Tensor) -> Tensor:
+    if condition.dim() == int(condition.is_floating_point()):  # one example without its row
+        condition = condition.unsqueeze(0)
     if condition.dim() == 0 or len(condition) == 0 or condition.dtype == torch.bool or condition.is_complex():
         raise InvalidInput(
             f"condition of type {condition.dtype} and shape {list(condition.shape)}: give examples, one a row, as "

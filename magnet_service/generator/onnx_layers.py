@@ -57,7 +57,7 @@ def translate_matmul(reading: Reading) -> Held:
 def groups(reading: Reading) -> int:
     """Groups of channels."""
     found = reading.node.integer("group", 1)
-    if not 1 <= found < 1 << 31:
+    if not 1 <= found < 1 << 15:
         reading.node.damaged(f"group is {found}")
     return found
 

@@ -9,7 +9,7 @@ from magnet_service.generator.onnx_reading import Reading
 __all__ = ["Window", "far_pads", "read_window"]
 
 _WORDS = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
-_LARGEST = 1 << 31
+_LARGEST = 1 << 15  # of kernels, strides and pads: their products stay within 32 bits, as torch computes with
 
 
 @dataclass(frozen=True)

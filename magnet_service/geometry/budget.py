@@ -42,7 +42,9 @@ def piece_bytes(sweep: Sweep, tile_rows: int) -> int:
     size = torch.finfo(sweep.dtype).bits // 8
     whole = torch.finfo(sweep.generator.precision.dtype).bits // 8
     pushed = sweep.block * (COPIES * sweep.numbers + sweep.scratch) * size
-    return rows * (pushed + COPIES * sweep.latent_dim * sweep.width * whole) + CUT_COPIES * BLOCK_BYTES * bool(sweep.cut)
+    return rows * (pushed + COPIES * sweep.latent_dim * sweep.width * whole) + CUT_COPIES * BLOCK_BYTES * bool(
+        sweep.cut
+    )
 
 
 def tile_bytes(sweep: Sweep, tile_rows: int) -> int:
@@ -60,7 +62,8 @@ def tile_bytes(sweep: Sweep, tile_rows: int) -> int:
 
     Accuracy: as `piece_bytes`.
     """
-    return 3 * tile_rows * (sweep.kept + 2 * sweep.values) * torch.finfo(sweep.generator.precision.dtype).bits // 8
+    numbers = 3 * (sweep.kept + 2 * sweep.values) + 2 * sweep.unfolded
+    return tile_rows * numbers * torch.finfo(sweep.generator.precision.dtype).bits // 8
 
 
 def within_memory(

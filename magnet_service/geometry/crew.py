@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -60,7 +61,10 @@ def over_tiles(
     def in_pieces(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:
         step = sweep.piece
         firsts = range(0, len(tile), step)
-        return [lambda at=at: measured(found.of_rows(at, at + step), tile[at : at + step]) for at in firsts]
+        return [partial(piece, found, tile, at, at + step) for at in firsts]
+
+    def piece(found: Trace, tile: Tensor, first: int, last: int) -> Measured:
+        return measured(found.of_rows(first, last), tile[first:last])
 
     def whole_tile(tile: Tensor) -> Measured:
         return joined([work() for work in in_pieces(traced(tile), tile)])

@@ -1,4 +1,4 @@
-"""The passes over many latents: in the engine's precision, in float64 where that does not suffice, and without spectra."""
+"""The passes over many latents: in the engine's precision, in float64 where that fails, and without spectra."""
 
 from __future__ import annotations
 

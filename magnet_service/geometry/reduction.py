@@ -15,7 +15,7 @@ from magnet_service.geometry.spectrum import gram, gram_log_singular_values, tru
 __all__ = ["SINGLE_CONDITION", "in_directions", "log_determinant", "log_spectrum", "standing"]
 
 SINGLE_CONDITION = 30.0
-"""Condition number of J up to which a float32 Gram matrix is taken as it is: its part of the error is then below 1e-5."""
+"""Condition number of J up to which a float32 Gram matrix is taken as it is: its part of the error is below 1e-5."""
 
 WIDE_GRAM = 1 << 21
 """Products in a Gram matrix from which one product a row is faster than a batched one."""
@@ -151,7 +151,7 @@ def log_determinant(
 
 def _single_gram(tangents: Tensor) -> Tensor:
     """J^T J of each row by float32 products, in float64."""
-    rows, columns, width = tangents.shape
+    _, columns, width = tangents.shape
     if tangents.device.type == "cpu" and columns * columns * width >= WIDE_GRAM:
         return torch.stack([product(row, row) for row in tangents]).double()
     return torch.bmm(tangents, tangents.mT).double()
@@ -168,7 +168,7 @@ def in_directions(tangents: Tensor, basis: Tensor | None) -> Tensor:
 
 
 def _refined(tangents: Tensor, grams: Tensor, basis: Tensor | None) -> Tensor | None:
-    """L (Y Y^T) L^T of one row, with Y = L^-1 B J^T; None without Cholesky factor, or where Y is far from orthonormal."""
+    """L (Y Y^T) L^T of one row, Y = L^-1 B J^T; None without Cholesky factor, or where Y is far from orthonormal."""
     lower, status = torch.linalg.cholesky_ex(grams)
     if int(status) != 0:
         return None
@@ -180,4 +180,5 @@ def _refined(tangents: Tensor, grams: Tensor, basis: Tensor | None) -> Tensor | 
     second = product(flat, flat).double()
     if not bool((second - identity).abs().max() < 1 / sqrt(SINGLE_CONDITION)):
         return None
-    return (lower @ second @ lower.mT)[None]
+    found: Tensor = lower @ second @ lower.mT
+    return found[None]

@@ -18,6 +18,7 @@ from magnet_service.geometry.tiles import packed_by_place
 
 __all__ = ["Volumes", "full_log_volumes", "log_volume", "prefix_sums", "volumes"]
 
+
 @dataclass(frozen=True)
 class Volumes:
     """What the Jacobians of some latents do to volume; all tensors on the CPU.
@@ -155,7 +156,9 @@ def full_log_volumes(
         placed, rows = engine.place(generator, latents)
         sweep = prepare(placed, manifold)
         found, stands = determinants(sweep, rows, engine, should_stop)
-        measured = Pass(found[:, None].expand(-1, generator.latent_dim).clone(), torch.zeros(len(found)), ~stands, stands)
+        measured = Pass(
+            found[:, None].expand(-1, generator.latent_dim).clone(), torch.zeros(len(found)), ~stands, stands
+        )
         _again_in_double(measured, generator, rows, manifold, engine, False, should_stop)
     return torch.where(measured.recomputed, measured.logs.sum(1), found)
 

@@ -55,8 +55,9 @@ def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
         held: the generator.
 
     Returns:
-        First the prior and the default uniform base on OUTPUT in float32, with the command that builds a bank where
-        none answers; then every other law, manifold, precision or condition that has a bank.
+        First the prior and the default uniform base on OUTPUT in float32, of a generator with classes that of all of
+        them, with the command that builds what is missing where nothing answers; then every other law, manifold,
+        precision or condition that has a bank.
 
     Raises:
         Nothing: a bank that cannot be read says so in its entry.
@@ -71,9 +72,9 @@ def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
         if uniform.law != found[0].law:
             found.append(uniform)
     banks = shelf.preferred(held.generator.digest)
-    if held.card.conditions is not None:  # told for each condition that has a bank, and once where none has
+    if held.card.conditions is not None:  # what is missing is told where no condition has a bank
         laws = {bank.spec.law for bank in banks}
-        found = [entry for entry in found if entry.law not in laws]
+        found = [entry for entry in found if entry.top_k is not None or entry.law not in laws]
     seen = {_key(entry) for entry in found}
     for bank in banks:
         spec = bank.spec
@@ -100,8 +101,7 @@ def _of_base(shelf: BankShelf, held: HeldGenerator, base: Base) -> AutoTopK:
         banks = (shelf.choose(held, request),) if card is None else shelf.choose_all(held, request)
     except MagnetError as error:
         command = error.metadata.get("command")
-        which = "" if held.card.conditions is None else " --condition CLASS"
-        problem = error.message if command is None else f"no bank yet: {command}{which}"
+        problem = error.message if command is None else f"no bank yet: {command}"
         return AutoTopK(base=base, law=law.to_text(), problem=problem)
     return AutoTopK(
         base=base,

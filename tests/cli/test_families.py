@@ -49,11 +49,14 @@ def test_a_conditional_one_from_its_file_to_its_description(net: Net, form: str,
     text = " ".join(magnet.done("generator", "show", net.name, "--rank-latents", 32, "--local", *here).split())
     assert f"condition {net.condition} of {CLASSES} classes: a, b, c, d, e" in text
     assert "in equal shares of the classes" in text
-    assert f"no bank yet: magnet bank build {net.name}@1 --condition CLASS" in text
+    assert f"no bank yet: magnet bank build {net.name}@1 --all-conditions" in text
     magnet.done("bank", "build", net.name, "--rows", 256, "--condition", "b", "--local", *here)
     text = " ".join(magnet.done("generator", "show", net.name, "--rank-latents", 0, "--local", *here).split())
     assert "PRIOR, b k = " in text
     assert text.count("no bank yet") == 1  # of the uniform base
+    magnet.done("bank", "build", net.name, "--rows", 256, "--all-conditions", "--local", *here)
+    text = " ".join(magnet.done("generator", "show", net.name, "--rank-latents", 0, "--local", *here).split())
+    assert f"; banks of 256 rows, a bank for each of {CLASSES} classes" in text
 
 
 def test_conditions_that_are_vectors_have_no_rank_of_their_own(shelf: Shelf, tmp_path: Path) -> None:

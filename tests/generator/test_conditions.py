@@ -254,7 +254,10 @@ def test_weights_that_are_no_numbers_are_refused_by_name() -> None:
 
 
 def test_examples_of_conditions_that_no_module_takes() -> None:
-    with pytest.raises(InvalidInput, match="one a row"):
-        Generator.from_module(module_of("embedded"), LATENT, condition=torch.tensor(3))
+    for wrong in (torch.ones(2, dtype=torch.bool), torch.ones(0, WIDTH)):
+        with pytest.raises(InvalidInput, match="one a row"):
+            Generator.from_module(module_of("embedded"), LATENT, condition=wrong)
+    for name, one in (("embedded", torch.tensor(3)), ("concatenated", torch.eye(WIDTH)[1])):
+        assert Generator.from_module(module_of(name), LATENT, condition=one).condition_input is not None
     with pytest.raises(InvalidInput, match="and conditions of shape"):
         Generator.from_module(module_of("concatenated"), LATENT, condition=torch.ones(2, WIDTH + 1))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from magnet_service.errors import DamagedData, MagnetError, UnsupportedOperation
 from magnet_service.generator import Generator, Precision, export_module, export_program, lower, read_archive
 from magnet_service.generator.interpreter import ALLOWED
-from magnet_service.generator.operations import FOLDABLE, TARGETS
+from magnet_service.generator.operations import FOLDABLE, REPEATABLE, TARGETS
 from magnet_service.generator.program import Argument, BatchSize, Call, Constant, Program, Value
 from tests.generator.example import program_of
 from tests.generator.examples import EXAMPLES
@@ -264,7 +264,7 @@ def test_arguments_that_make_no_sense_are_refused_and_never_crash() -> None:
 
 
 def test_whatever_the_table_takes_the_reference_takes_too() -> None:
-    assert (set(TARGETS) | FOLDABLE) <= ALLOWED
+    assert (set(TARGETS) | FOLDABLE | REPEATABLE) <= ALLOWED
 
 
 def test_a_three_dimensional_dense_layer_is_one_node() -> None:

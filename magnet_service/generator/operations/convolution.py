@@ -108,7 +108,9 @@ def transposed_part(node: Node, value: Tensor, constants: Mapping[str, Tensor]) 
     step, padding = node.integers("stride")[0], node.integers("padding")
     batch = value.contiguous(memory_format=torch.channels_last)
     shape = (node.shape[0], node.shape[1], node.shape[2])
-    made = shuffled(batch, constants["phases"], (step, (padding[0], padding[1])), (1, len(batch)), shape, None, value.dtype)
+    made = shuffled(
+        batch, constants["phases"], (step, (padding[0], padding[1])), (1, len(batch)), shape, None, value.dtype
+    )
     return made[0]
 
 

@@ -7,7 +7,8 @@ into one factor.
 
 from __future__ import annotations
 
-from magnet_service.geometry.sweep.prepare import Sweep, prepare
+from magnet_service.geometry.sweep.prepare import prepare
+from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.tangents import jacobian_rows
 from magnet_service.geometry.sweep.trace import Trace, trace
 

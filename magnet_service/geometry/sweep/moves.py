@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from magnet_service.generator.graph import Node
 from magnet_service.generator.operations import Operation
 from magnet_service.geometry.sweep.spots import Spots
 
-__all__ = ["Constant", "Convolve", "Dense", "Move", "Rearrange", "Rule", "Scale"]
+__all__ = ["Constant", "Convolve", "Dense", "Move", "Rearrange", "Rule", "Scale", "sources_of"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,10 @@ class Rule:
 
 
 Move = Constant | Scale | Rearrange | Dense | Convolve | Rule
+
+
+def sources_of(move: Move) -> Sequence[int]:
+    """The values whose tangents a move reads."""
+    if isinstance(move, Constant):
+        return ()
+    return move.sources if isinstance(move, Rule) else (move.source,)

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from magnet_service.generator.operations.kernels import product
 from magnet_service.generator.operations.subpixel import shuffled
-from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
-from magnet_service.geometry.sweep.prepare import Sweep, sources_of
+from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
 from magnet_service.geometry.sweep.spots import at_spots
+from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import Trace
 
 __all__ = ["jacobian_rows"]
@@ -212,7 +212,7 @@ class Push:
         """A convolution of all columns as one batch."""
         node = move.node
         factors = self.traced.factors.get(move.source)
-        if move.spots is not None and self.traced.rows == 1 and factors is not None:
+        if move.spots is not None and factors is not None:
             kernel = (move.weight.shape[2], move.weight.shape[3])
             return at_spots(move.spots, self.tangents[move.source][0], factors[0], move.binary, kernel)[None]
         given = self.whole(move.source)
@@ -222,7 +222,8 @@ class Push:
         if move.shuffle is not None:
             factor = self.last_factor(index)
             dtype = self.sweep.generator.precision.dtype if factor is not None else self.sweep.dtype
-            return shuffled(batch, move.weight, move.shuffle, given.shape[:2], tuple(node.shape), factor, dtype)
+            lead, size = (given.shape[0], given.shape[1]), (node.shape[0], node.shape[1], node.shape[2])
+            return shuffled(batch, move.weight, move.shuffle, lead, size, factor, dtype)
         uneven = node.integers("uneven")
         if any(uneven):
             batch = torch.nn.functional.pad(batch, [side for far in reversed(uneven) for side in (0, far)])
@@ -237,4 +238,5 @@ class Push:
             list(node.integers("output_padding")),
             node.integer("groups"),
         )
-        return made.unflatten(0, given.shape[:2])
+        spread: Tensor = made.unflatten(0, (given.shape[0], given.shape[1]))
+        return spread

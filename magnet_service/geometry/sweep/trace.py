@@ -10,7 +10,7 @@ from torch import Tensor
 
 from magnet_service.generator.operations import TABLE
 from magnet_service.geometry.sweep.moves import Rearrange, Rule, Scale
-from magnet_service.geometry.sweep.prepare import Sweep
+from magnet_service.geometry.sweep.sweep import Sweep
 
 __all__ = ["Trace", "trace"]
 
