@@ -5,7 +5,6 @@ Every variant leaves out one step alone and must give the same log-volumes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
@@ -19,7 +18,7 @@ from magnet_service.generator import Generator
 from magnet_service.generator.operations import kernels, subpixel
 from magnet_service.geometry import Engine, prefix_sums, reduction, volumes
 from magnet_service.geometry.spectrum import gram
-from magnet_service.geometry.sweep import spots, units
+from magnet_service.geometry.sweep import preparation, spots, units
 
 __all__ = ["main"]
 
@@ -35,18 +34,17 @@ def together(engine: Engine, *, alone: bool = False) -> Iterator[None]:
 
 
 THREADS = torch.get_num_threads()
-PREPARE = sys.modules["magnet_service.geometry.sweep.prepare"]  # the package exports a function of that name
 
 STEPS: dict[str, tuple[object, str, object]] = {
     "oneDNN for float32 products": (kernels, "ONEDNN", False),
     "tiles side by side, a core each": (Engine, "activated", together),
-    "tangents of the first layer kept": (PREPARE, "CONSTANT_NUMBERS", 0),
-    "affine tail folded into R": (PREPARE, "tail_factor", lambda *_: None),
+    "tangents of the first layer kept": (preparation, "CONSTANT_NUMBERS", 0),
+    "affine tail folded into R": (preparation, "tail_factor", lambda *_: None),
     "idle units left out of products": (units, "NARROW_INPUTS", HUGE),
     "small maps place by place": (spots, "MOST_PLACES", 0),
     "few output channels as sub-pixels": (subpixel, "FEW_CHANNELS", 0),
-    "columns in blocks that fit the cache": (PREPARE, "BLOCK_BYTES", HUGE),
-    "rows in pieces that fit the cache": (PREPARE, "PIECE_BYTES", HUGE),
+    "columns in blocks that fit the cache": (preparation, "BLOCK_BYTES", HUGE),
+    "rows in pieces that fit the cache": (preparation, "PIECE_BYTES", HUGE),
     "float32 Gram matrices, refined": (reduction, "_single_gram", gram),
 }
 

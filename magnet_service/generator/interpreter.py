@@ -64,8 +64,9 @@ _NAMES = """
     reflection_pad2d.default replication_pad1d.default replication_pad2d.default pixel_shuffle.default
     pixel_unshuffle.default channel_shuffle.default glu.default scaled_dot_product_attention.default
     max.dim min.dim var.dim var.correction std.dim std.correction var_mean.correction
-    any.default any.dim any.dims argmax.default bitwise_and.Tensor embedding.default eq.Tensor logical_and.default
-    logical_not.default ne.Tensor new_full.default new_ones.default new_zeros.default one_hot.default
+    any.default any.dim any.dims argmax.default bitwise_and.Tensor embedding.default eq.Tensor
+    gather.default logical_and.default logical_not.default ne.Tensor new_full.default new_ones.default
+    new_zeros.default one_hot.default
     ones_like.default type_as.default zeros_like.default
     _reshape_copy.default div.Tensor_mode rrelu.default _weight_norm.default _weight_norm_interface.default
 """

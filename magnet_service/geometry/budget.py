@@ -10,7 +10,7 @@ from torch import Tensor
 from magnet_service.errors import OutOfMemory
 from magnet_service.geometry.engine import Engine
 from magnet_service.geometry.sweep import Sweep
-from magnet_service.geometry.sweep.prepare import BLOCK_BYTES
+from magnet_service.geometry.sweep.preparation import BLOCK_BYTES
 
 __all__ = ["piece_bytes", "tile_bytes", "within_memory"]
 

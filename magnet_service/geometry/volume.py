@@ -156,11 +156,12 @@ def full_log_volumes(
         placed, rows = engine.place(generator, latents)
         sweep = prepare(placed, manifold)
         found, stands = determinants(sweep, rows, engine, should_stop)
-        measured = Pass(
-            found[:, None].expand(-1, generator.latent_dim).clone(), torch.zeros(len(found)), ~stands, stands
-        )
+        least = min(generator.latent_dim, sweep.width)
+        logs = torch.full((len(found), least), -torch.inf, dtype=torch.float64)
+        measured = Pass(logs, torch.zeros(len(found), dtype=torch.int64), ~stands, stands)
         _again_in_double(measured, generator, rows, manifold, engine, False, should_stop)
-    return torch.where(measured.recomputed, measured.logs.sum(1), found)
+    again = measured.logs.sum(1) if least == generator.latent_dim else torch.full_like(found, -torch.inf)
+    return torch.where(measured.recomputed, again, found)
 
 
 def _columns(generator: Generator, tangent_space: bool) -> int:

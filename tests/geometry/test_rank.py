@@ -51,7 +51,9 @@ def test_fewer_outputs_than_latents_end_the_rank_there(precision: Precision) -> 
     assert found.log_singular_values.shape == (18, 7)
     assert (found.rank == 3).all()
     expected = torch.linalg.slogdet(matrix @ matrix.T).logabsdet / 2
-    torch.testing.assert_close(log_volume(found, 3), expected.expand(18), rtol=0, atol=0.02 if precision is Precision.BFLOAT16 else 1e-5)
+    torch.testing.assert_close(
+        log_volume(found, 3), expected.expand(18), rtol=0, atol=0.02 if precision is Precision.BFLOAT16 else 1e-5
+    )
     assert (log_volume(found, 4) == -torch.inf).all()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from magnet_service.generator.operations.operation import Kind, Lowered, Node, Operation, Spread
 from magnet_service.generator.operations.reader import CallReader
-from magnet_service.generator.program import Argument, BatchSize, Constant, Value
+from magnet_service.generator.program import BatchSize, Constant, Value
 
 __all__ = ["CONSTANT", "FOLDABLE", "LARGEST", "OPERATIONS", "fold"]
 
@@ -121,7 +121,8 @@ def fold(call: CallReader) -> Tensor:
 def carried_out(call: CallReader, device: str, rows: int | None = None) -> tuple[Tensor, ...]:
     """The results of a call on constants; on the device "meta" their shapes alone; values spread over `rows` rows."""
 
-    def resolve(argument: Argument) -> object:
+    # Of any type to the checker of annotations: it cannot find a recursive alias from inside a function.
+    def resolve(argument: object) -> object:
         if isinstance(argument, Value | Constant):
             tensor = call.bind(argument)
             if isinstance(tensor, Spread) and rows is not None:

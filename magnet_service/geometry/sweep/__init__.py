@@ -7,7 +7,7 @@ into one factor.
 
 from __future__ import annotations
 
-from magnet_service.geometry.sweep.prepare import prepare
+from magnet_service.geometry.sweep.preparation import prepare
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.tangents import jacobian_rows
 from magnet_service.geometry.sweep.trace import Trace, trace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from magnet_service.generator.operations import TABLE
 from magnet_service.geometry.sweep.moves import Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.sweep import Sweep
 
-__all__ = ["Trace", "trace"]
+__all__ = ["Trace", "bound_of", "trace"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Trace:
     """What the values of some latents decide about their tangents.
 
     Attributes:
-        finite: whether a row's outputs are finite, and not so large that their squares could not be summed.
+        finite: whether a row's outputs are finite; of a folded tail, whether a bound of them is.
         factors: by value, what its tangents are still to be multiplied by: [rows or 1, *shape]; absent for 1.
         values: by value, inputs and output of the rules that read them, in the dtype of the tangents.
         units: by value, places of a row's units whose slope is not zero; filled as they are asked for.
@@ -93,9 +94,13 @@ def trace(sweep: Sweep, latents: Tensor) -> Trace:
             del values[index]
     final = values[sweep.plan.target].flatten(1)
     # Of a folded tail no value is computed, but |W x| <= |R| |x| bounds it; not a number is never below.
-    bound = torch.linalg.vector_norm(final, dim=1) * sweep.gain
-    finite = final.isfinite().all(1) & (bound < torch.finfo(final.dtype).max / 4)
+    finite = final.isfinite().all(1) & (bound_of(final) * sweep.gain < torch.finfo(final.dtype).max)
     return Trace(finite, factors, kept, {}, len(latents))
+
+
+def bound_of(rows: Tensor) -> Tensor:
+    """A bound of each row's Euclidean norm, sqrt(numbers) times the largest: squares could overflow."""
+    return rows.abs().amax(1) * math.sqrt(rows.shape[1])
 
 
 def slope_of(move: Scale, inputs: Sequence[Tensor], output: Tensor, constants: Mapping[str, Tensor]) -> Tensor | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from magnet_service.generator import Generator
 from magnet_service.generator.operations.subpixel import in_channels
-from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rule, Scale
+from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.spots import find_spots
 
 __all__ = ["choose_units", "round_weights"]
@@ -79,7 +79,7 @@ def round_weights(moves: Moves, shape_of: Shapes, generator: Generator, dtype: t
                     columns = tuple(part.t().contiguous() for part in torch.split(weight, BLOCK_OUTPUTS))
                 moves[index] = replace(move, weight=weight, columns=columns)
             case Convolve():
-                run = run_of(moves, places(moves, move.source))
+                run = slopes_before(moves, move.source)
                 choosing = row_by_row and is_sparse(run)
                 layer = rounded(move, shape_of(move.source), shape_of(index), device, dtype, choosing)
                 moves[index] = replace(layer, binary=is_binary(run))
@@ -124,6 +124,15 @@ def places(moves: Mapping[int, Move], index: int) -> list[int]:
 def run_of(moves: Mapping[int, Move], chain: Sequence[int]) -> list[Scale]:
     """The elementwise operations of a chain of values."""
     return [move for at in chain if isinstance(move := moves.get(at), Scale)]
+
+
+def slopes_before(moves: Mapping[int, Move], index: int) -> list[Scale]:
+    """The elementwise operations whose slopes make the factor of a value, rearranged or not."""
+    found = []
+    while isinstance(move := moves.get(index), Scale | Rearrange):
+        found += [move] if isinstance(move, Scale) else []
+        index = move.source
+    return found
 
 
 def is_sparse(run: Sequence[Scale]) -> bool:

@@ -17,6 +17,7 @@ from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
 from magnet_service.geometry.sweep.sizes import block_columns, cut_before, kept_numbers, products, scratch, widest
 from magnet_service.geometry.sweep.sweep import Sweep
+from magnet_service.geometry.sweep.trace import bound_of
 from magnet_service.geometry.sweep.units import choose_units, round_weights
 
 __all__ = ["prepare"]
@@ -199,7 +200,7 @@ class Preparation:
         return Sweep(
             generator=self.generator,
             plan=self.plan if self.folded is None else make_plan(self.graph, self.folded[0]),
-            gain=1.0 if self.folded is None else float(torch.linalg.matrix_norm(self.folded[1])),
+            gain=1.0 if self.folded is None else float(bound_of(self.folded[1].flatten()[None])),
             target=target,
             moves=moves,
             uses=uses,
