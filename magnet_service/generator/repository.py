@@ -140,9 +140,7 @@ def add_generator(
         return card, 1, verification
 
 
-def _features(
-    given: Path | None, existing: GeneratorCard | None, folder: Path, stage: Path, home: Path
-) -> Path | None:
+def _features(given: Path | None, existing: GeneratorCard | None, folder: Path, stage: Path, home: Path) -> Path | None:
     if given is None:
         # A version that has no file of its own reads the one beside generator.toml.
         return None if existing is None else feature_path(existing, folder / "NEW_VERSION")

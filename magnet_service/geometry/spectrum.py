@@ -60,9 +60,13 @@ def gram_log_singular_values(
 
     Accuracy: an absolute error of about eps lambda_1 in each lambda_i: see `trusted`.
     """
-    finite = grams.isfinite().all(2).all(1)[:, None]
+    # Sums of squares: where anything in the Jacobian is not finite, the trace is not.
+    finite = grams.diagonal(dim1=1, dim2=2).sum(1).isfinite()[:, None]
     # LAPACK fails the whole batch for one NaN, so such rows are solved as zeros and overwritten.
-    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[:, :, None], grams, 0.0)).flip(1)[:, :count]
+    solvable = (
+        grams if grams.device.type == "cpu" and bool(finite.all()) else torch.where(finite[:, :, None], grams, 0.0)
+    )
+    eigenvalues = torch.linalg.eigvalsh(solvable).flip(1)[:, :count]
     return torch.where(finite, eigenvalues.log() / 2, torch.nan)
 
 

@@ -62,7 +62,6 @@ class Dense:
         source: value it reads.
         weight: [outputs, inputs].
         gathers: whether idle inputs are worth leaving out.
-        binary: whether the factor of the inputs is 0 or 1 throughout, so that those left need no product with it.
         columns: the transposed weight in blocks of outputs, each [inputs, outputs of the block], where inputs are left
             out and all outputs are wanted; empty otherwise.
         narrow: the value whose factor says which outputs are wanted; None where all are.
@@ -71,7 +70,6 @@ class Dense:
     source: int
     weight: Tensor
     gathers: bool = False
-    binary: bool = False
     columns: tuple[Tensor, ...] = ()
     narrow: int | None = None
 
@@ -86,7 +84,6 @@ class Convolve:
         weight: of the convolution, channels last.
         shuffle: None; or stride, leading rows and columns to drop, of a transposed convolution in sub-pixel form.
         spots: None; or the transposed convolution by places, which leaves idle channels out.
-        binary: whether the factor of the input is 0 or 1 throughout.
     """
 
     source: int
@@ -94,7 +91,6 @@ class Convolve:
     weight: Tensor
     shuffle: tuple[int, tuple[int, int]] | None = None
     spots: Spots | None = None
-    binary: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from magnet_service.generator.graph import Node
 from magnet_service.generator.operations.kernels import product
+from magnet_service.geometry.sweep.active import active_units
 
 __all__ = ["Spots", "at_spots", "find_spots"]
 
@@ -91,14 +92,13 @@ def find_spots(
     return Spots(form.size, form.made, form.stride, form.padding, weights)
 
 
-def at_spots(form: Spots, tangents: Tensor, factor: Tensor, binary: bool, kernel: tuple[int, int]) -> Tensor:
+def at_spots(form: Spots, tangents: Tensor, factor: Tensor, kernel: tuple[int, int]) -> Tensor:
     """The transposed convolution of tangents times a factor that is zero at idle channels.
 
     Arguments:
         form: as `find_spots` gives it.
         tangents: [columns, inputs, height, width].
         factor: [inputs, height, width].
-        binary: whether the factor is 0 or 1 throughout.
         kernel: height and width of the kernel.
 
     Returns:
@@ -115,11 +115,8 @@ def at_spots(form: Spots, tangents: Tensor, factor: Tensor, binary: bool, kernel
     for row in range(form.size[0]):
         for column in range(form.size[1]):
             taps = form.taps(row, column, kernel)
-            slopes = factor[:, row, column]
-            units = slopes.nonzero().flatten()
-            given = tangents[:, :, row, column].index_select(1, units)
-            if not binary:
-                given = given * slopes[units].to(given.dtype)
+            units, slopes = active_units(factor[:, row, column])
+            given = tangents[:, :, row, column].index_select(1, units).mul_(slopes.to(tangents.dtype))
             part = product(given, form.weights[taps].index_select(0, units).t())
             top = row * form.stride[0] - form.padding[0] + taps[0]
             left = column * form.stride[1] - form.padding[1] + taps[2]

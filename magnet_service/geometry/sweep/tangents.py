@@ -8,6 +8,7 @@ from torch import Tensor
 from magnet_service.generator.operations.kernels import product
 from magnet_service.generator.operations.subpixel import shuffled
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
+from magnet_service.geometry.sweep.active import active_units
 from magnet_service.geometry.sweep.spots import at_spots
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import Trace
@@ -138,21 +139,20 @@ class Push:
             return tangents.mul_(factor)
         return tangents * factor
 
-    def units(self, index: int) -> Tensor:
-        """The places of a row's units whose slope is not zero."""
+    def units(self, index: int) -> tuple[Tensor, Tensor]:
+        """The places of a row's units whose slope is not zero, and their slopes; filled up with slopes of zero."""
         found = self.traced.units.get(index)
         if found is None:
-            found = self.traced.units[index] = self.traced.factors[index].flatten().nonzero().flatten()
+            found = self.traced.units[index] = active_units(self.traced.factors[index].flatten())
         return found
 
     def gathered(self, move: Dense) -> Tensor:
         """The tangents of a dense layer's inputs that are not idle, [1, columns, inputs left]."""
-        units, tangents = self.units(move.source), self.tangents[move.source]
+        (units, slopes), tangents = self.units(move.source), self.tangents[move.source]
         if tangents.shape[2] == move.weight.shape[1]:
-            tangents = tangents.index_select(2, units)
-        if move.binary:
-            return tangents
-        return tangents * self.traced.factors[move.source].flatten()[units].to(tangents.dtype)
+            # As a matrix: torch copies whole rows of a third dimension one number at a time.
+            return tangents[0].index_select(1, units).mul_(slopes.to(tangents.dtype))[None]
+        return tangents * slopes.to(tangents.dtype)
 
     def dense(self, index: int, move: Dense) -> Tensor:
         """A dense layer: whole, or what idle units leave of it."""
@@ -167,9 +167,9 @@ class Push:
         if given is None:
             raise RuntimeError("a dense layer without tangents")
         if move.narrow is not None:
-            weight = move.weight.index_select(0, self.units(move.narrow))
-            return product(given, weight.index_select(1, self.units(move.source)) if move.gathers else weight)
-        units = self.units(move.source)
+            weight = move.weight.index_select(0, self.units(move.narrow)[0])
+            return product(given, weight.index_select(1, self.units(move.source)[0]) if move.gathers else weight)
+        units = self.units(move.source)[0]
         if len(move.columns) == 1:
             return product(given, move.columns[0].index_select(0, units).t())
         return self.in_blocks(index, move, given, units)
@@ -214,7 +214,7 @@ class Push:
         factors = self.traced.factors.get(move.source)
         if move.spots is not None and factors is not None:
             kernel = (move.weight.shape[2], move.weight.shape[3])
-            return at_spots(move.spots, self.tangents[move.source][0], factors[0], move.binary, kernel)[None]
+            return at_spots(move.spots, self.tangents[move.source][0], factors[0], kernel)[None]
         given = self.whole(move.source)
         if given is None:
             raise RuntimeError("a convolution without tangents")

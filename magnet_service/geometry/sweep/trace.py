@@ -24,14 +24,14 @@ class Trace:
         finite: whether a row's outputs are finite; of a folded tail, whether a bound of them is.
         factors: by value, what its tangents are still to be multiplied by: [rows or 1, *shape]; absent for 1.
         values: by value, inputs and output of the rules that read them, in the dtype of the tangents.
-        units: by value, places of a row's units whose slope is not zero; filled as they are asked for.
+        units: by value, what `active_units` found of a row alone; filled as it is asked for.
         rows: how many.
     """
 
     finite: Tensor
     factors: Mapping[int, Tensor]
     values: Mapping[int, tuple[tuple[Tensor, ...], Tensor]]
-    units: dict[int, Tensor]
+    units: dict[int, tuple[Tensor, Tensor]]
     rows: int
 
     def of_rows(self, first: int, last: int) -> Trace:

@@ -49,7 +49,7 @@ def choose_units(moves: Moves, readers: Mapping[int, int], shape_of: Shapes) -> 
             continue
         before, layer = moves.get(chain[-1]), moves[index]
         if isinstance(layer, Dense):
-            moves[index] = replace(layer, gathers=True, binary=is_binary(run))
+            moves[index] = replace(layer, gathers=True)
         if isinstance(before, Dense):
             moves[chain[-1]] = replace(before, narrow=move.source)
 
@@ -79,10 +79,8 @@ def round_weights(moves: Moves, shape_of: Shapes, generator: Generator, dtype: t
                     columns = tuple(part.t().contiguous() for part in torch.split(weight, BLOCK_OUTPUTS))
                 moves[index] = replace(move, weight=weight, columns=columns)
             case Convolve():
-                run = slopes_before(moves, move.source)
-                choosing = row_by_row and is_sparse(run)
-                layer = rounded(move, shape_of(move.source), shape_of(index), device, dtype, choosing)
-                moves[index] = replace(layer, binary=is_binary(run))
+                choosing = row_by_row and is_sparse(slopes_before(moves, move.source))
+                moves[index] = rounded(move, shape_of(move.source), shape_of(index), device, dtype, choosing)
             case Constant():
                 tangents = move.tangents.to(device=device, dtype=dtype).contiguous()
                 moves[index] = Constant(channels_last(tangents) if tangents.dim() == 5 else tangents)
@@ -138,11 +136,6 @@ def slopes_before(moves: Mapping[int, Move], index: int) -> list[Scale]:
 def is_sparse(run: Sequence[Scale]) -> bool:
     """Whether the slopes of a run are zero at some units."""
     return any(scale.node.operation in SPARSE for scale in run)
-
-
-def is_binary(run: Sequence[Scale]) -> bool:
-    """Whether the slopes of a run are 0 or 1 throughout."""
-    return all(scale.folded or scale.node.operation == "relu" for scale in run)
 
 
 def channels_last(tangents: Tensor) -> Tensor:
