@@ -50,8 +50,9 @@ def check_condition(card: ConditionCard | None, generator: Generator) -> None:
     wanted = 'kind = "index" and classes = N' if index else f'kind = "one_hot" and classes = {width}'
     if card is None:
         raise InvalidInput(
-            f"The file takes a condition, {taken.name!r} of shape {list(taken.shape)}, and the card describes none: "
-            f"add [condition] with {wanted}.",
+            f"The file takes two inputs, a latent of {generator.latent_dim} numbers and {taken.name!r} of shape "
+            f"{list(taken.shape)}, and the card has no [condition]. If {taken.name!r} is one, say so: {wanted} "
+            f"(--condition). If it is another latent or noise, export the generator with one latent input.",
             field="condition",
         )
     if index != (card.kind == "index"):
@@ -74,15 +75,17 @@ def check_condition(card: ConditionCard | None, generator: Generator) -> None:
 
 
 def implied_condition(generator: Generator, labels: Sequence[str] = ()) -> ConditionCard | None:
-    """What the file alone says about its conditions: those of numbers are taken to be one-hot.
+    """What labels say about the second input of a file: as many classes as there are, one-hot or by index.
+
+    Without labels nothing is taken for granted: a second input may as well be another latent, or noise.
 
     Arguments:
         generator: the network, its condition open.
-        labels: of its training set; an index is taken to count them.
+        labels: of its training set.
 
     Returns:
-        The card; None for an unconditional generator and for an index without labels, whose number of classes no file
-        states.
+        The card; None for an unconditional generator, without labels, and where they are not as many as the numbers
+        that the file takes.
 
     Raises:
         Nothing.
@@ -90,11 +93,11 @@ def implied_condition(generator: Generator, labels: Sequence[str] = ()) -> Condi
     Accuracy: a guess; `generator.toml` states it and a user may correct it there.
     """
     taken = generator.condition_input
-    if taken is None or (taken.dtype == torch.int64 and not labels):
+    if taken is None or not labels:
         return None
     if taken.dtype == torch.int64:
         return ConditionCard("index", len(labels))
-    return ConditionCard("one_hot", math.prod(taken.shape))
+    return ConditionCard("one_hot", len(labels)) if len(labels) == math.prod(taken.shape) else None
 
 
 def probe_conditions(generator: Generator, card: ConditionCard | None, rows: int) -> Tensor | None:

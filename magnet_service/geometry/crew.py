@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,16 +16,33 @@ from torch import Tensor
 from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.sweep import Sweep, Trace, trace
 
-__all__ = ["Measure", "over_tiles"]
+__all__ = ["CHUNK", "Measure", "joined", "over_tiles"]
+
+Found = TypeVar("Found")
+
+CHUNK = 4
+"""Tiles that one worker takes at once where tiles are small: eigenvalues of all their rows are found in one call."""
 
 Measured = tuple[Tensor, ...]
-Measure = Callable[[Trace, Tensor], Measured]
+
+
+@dataclass(frozen=True)
+class Measure(Generic[Found]):
+    """What is made of the Jacobians of some rows, in two steps.
+
+    Attributes:
+        first: (trace, latents) -> what is kept of a piece of a tile, while its tangents are in cache.
+        then: what is made of the pieces of whole tiles, or of one row; its tensors have rows first.
+    """
+
+    first: Callable[[Trace, Tensor], Found]
+    then: Callable[[list[Found]], Measured]
 
 
 def over_tiles(
     sweep: Sweep,
     rows: Iterable[Tensor],
-    measure: Measure,
+    measure: Measure[Found],
     workers: int,
     should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[Measured]:
@@ -35,12 +54,12 @@ def over_tiles(
     Arguments:
         sweep: prepared.
         rows: tiles of latents, on the device of the generator and in its precision.
-        measure: called with the trace of a whole tile, or of one row, and its latents; its tensors have rows first.
+        measure: what is made of each piece, and of the pieces together.
         workers: how many tiles or rows are at work at once; 1 stays in the calling thread.
         should_stop: asked before every piece of work.
 
     Returns:
-        For each tile the tensors that `measure` gave.
+        For each tile, or for several of them together, the tensors that `measure` gave.
 
     Raises:
         Cancelled: `should_stop` answered true.
@@ -53,57 +72,64 @@ def over_tiles(
             stopped(should_stop)
             return trace(sweep, tile)
 
-    def measured(found: Trace, latents: Tensor) -> Measured:
+    def alone(found: Trace, tile: Tensor, row: int) -> Measured:
         with torch.inference_mode():
             stopped(should_stop)
-            return measure(found, latents)
+            one = slice(row, row + 1)
+            return measure.then([measure.first(found.of_rows(row, row + 1), tile[one])])
 
-    def in_pieces(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:
-        step = sweep.piece
-        firsts = range(0, len(tile), step)
-        return [partial(piece, found, tile, at, at + step) for at in firsts]
+    def by_row(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:
+        return [partial(alone, found, tile, row) for row in range(len(tile))]
 
-    def piece(found: Trace, tile: Tensor, first: int, last: int) -> Measured:
-        return measured(found.of_rows(first, last), tile[first:last])
+    def together(chunk: list[Tensor]) -> Measured:
+        with torch.inference_mode():
+            pieces: list[Found] = []
+            for tile in chunk:
+                found = traced(tile)
+                for at in range(0, len(tile), sweep.piece):
+                    pieces.append(measure.first(found.of_rows(at, at + sweep.piece), tile[at : at + sweep.piece]))
+            return measure.then(pieces)
 
-    def whole_tile(tile: Tensor) -> Measured:
-        return joined([work() for work in in_pieces(traced(tile), tile)])
-
-    if workers <= 1:
-        for tile in rows:
-            yield whole_tile(tile)
-        return
-    with pool(workers) as at_work:
-        if sweep.row_by_row:
+    left = list(rows)
+    size = max(1, min(CHUNK, len(left) // (2 * workers)))
+    if workers <= 1 and sweep.row_by_row:
+        for tile in left:
+            yield joined([work() for work in by_row(traced(tile), tile)])
+    elif workers <= 1:
+        for at in range(0, len(left), size):
+            yield together(left[at : at + size])
+    elif sweep.row_by_row:
+        with pool(workers) as at_work:
             waiting: deque[list[Future[Measured]]] = deque()
             ahead: deque[tuple[Tensor, Future[Trace]]] = deque()
-            for tile in rows:
+            for tile in left:
                 ahead.append((tile, at_work.submit(traced, tile)))
                 if len(ahead) > 1:
-                    waiting.append(submitted(at_work, in_pieces, ahead.popleft()))
+                    waiting.append(submitted(at_work, by_row, ahead.popleft()))
                 if len(waiting) > 1:
                     yield joined([future.result() for future in waiting.popleft()])
-            waiting.extend(submitted(at_work, in_pieces, pair) for pair in ahead)
+            waiting.extend(submitted(at_work, by_row, pair) for pair in ahead)
             for futures in waiting:
                 yield joined([future.result() for future in futures])
-        else:
-            whole: deque[Future[Measured]] = deque()
-            for tile in rows:
-                whole.append(at_work.submit(whole_tile, tile))
-                if len(whole) > 2 * workers:
-                    yield whole.popleft().result()
-            for future in whole:
+    else:
+        with pool(workers) as at_work:
+            chunks: deque[Future[Measured]] = deque()
+            for at in range(0, len(left), size):
+                chunks.append(at_work.submit(together, left[at : at + size]))
+                if len(chunks) > 2 * workers:
+                    yield chunks.popleft().result()
+            for future in chunks:
                 yield future.result()
 
 
 def submitted(
     at_work: ThreadPoolExecutor,
-    in_pieces: Callable[[Trace, Tensor], list[Callable[[], Measured]]],
+    by_row: Callable[[Trace, Tensor], list[Callable[[], Measured]]],
     pair: tuple[Tensor, Future[Trace]],
 ) -> list[Future[Measured]]:
     """The rows of a tile handed to the pool once its trace is there."""
     tile, found = pair
-    return [at_work.submit(work) for work in in_pieces(found.result(), tile)]
+    return [at_work.submit(work) for work in by_row(found.result(), tile)]
 
 
 def joined(parts: list[Measured]) -> Measured:

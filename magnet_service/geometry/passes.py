@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from magnet_service.geometry.budget import within_memory
-from magnet_service.geometry.crew import Measure, over_tiles
+from magnet_service.geometry.crew import Measure, joined, over_tiles
 from magnet_service.geometry.engine import Engine
-from magnet_service.geometry.reduction import in_directions, log_determinant, log_spectrum, standing
+from magnet_service.geometry.reduction import in_directions, log_determinant, log_spectrum, piece_of, standing
 from magnet_service.geometry.spectrum import gram, gram_log_singular_values, log_singular_values
 from magnet_service.geometry.sweep import Sweep, Trace, jacobian_rows
 from magnet_service.geometry.tangent_space import tangent_basis
@@ -68,11 +69,10 @@ def first_pass(
     columns = sweep.latent_dim - int(tangent_space)
     least = min(columns, sweep.width)
     if rows.device.type == "cpu":
-
-        def measure(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
-            basis = basis_of(tile, tangent_space)
-            return log_spectrum(jacobian_rows(sweep, found), found.finite, sweep.outputs, engine.precision, basis)
-
+        measure = Measure(
+            lambda found, tile: piece_of(jacobian_rows(sweep, found), found.finite, basis_of(tile, tangent_space)),
+            lambda pieces: log_spectrum(pieces, sweep.outputs, engine.precision),
+        )
         parts = list(run(sweep, tiles(rows, engine.tile_rows), measure, engine, should_stop))
     else:
         parts = []
@@ -116,16 +116,15 @@ def second_pass(
     Accuracy: that of `log_singular_values`.
     """
 
-    def measure(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
+    def decomposed(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
         tangents = in_directions(jacobian_rows(sweep, found), basis_of(tile, tangent_space))
         logs, rank, finite = log_singular_values(tangents, sweep.outputs)
         both = finite & found.finite
         return torch.where(both[:, None], logs, -torch.inf), torch.where(both, rank, 0), both
 
     gathered = (rows[places.to(rows.device)].double() for places in packed)
-    logs, rank, finite = (
-        torch.cat(found).cpu() for found in zip(*run(sweep, gathered, measure, engine, should_stop), strict=True)
-    )
+    found = run(sweep, gathered, Measure(decomposed, joined), engine, should_stop)
+    logs, rank, finite = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
     return Pass(logs, rank, torch.zeros_like(finite), finite)
 
 
@@ -150,28 +149,23 @@ def determinants(
     Accuracy: that of `log_determinant`.
     """
 
-    def measure(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
-        tangents = jacobian_rows(sweep, found)
-        logs, stands = log_determinant(tangents, found.finite)
-        for row in (~stands & found.finite).nonzero().flatten().tolist():
-            one = slice(row, row + 1)
-            spectrum, stands[one] = log_spectrum(tangents[one], found.finite[one], sweep.outputs, engine.precision)
-            logs[one] = spectrum.sum(1) if spectrum.shape[1] == sweep.latent_dim else -torch.inf
-        return logs, stands
-
+    measure = Measure(
+        lambda found, _: piece_of(jacobian_rows(sweep, found), found.finite),
+        lambda pieces: log_determinant(pieces, sweep.outputs, engine.precision),
+    )
     parts = list(run(sweep, tiles(rows, engine.tile_rows), measure, engine, should_stop))
     blank = (torch.empty(0, dtype=torch.float64), torch.ones(0, dtype=torch.bool))
     logs, stands = (torch.cat(found)[: len(rows)].cpu() for found in zip(*(parts or [blank]), strict=True))
     return logs, stands
 
 
-def with_gram(sweep: Sweep, tangent_space: bool) -> Measure:
+def with_gram(sweep: Sweep, tangent_space: bool) -> Measure[tuple[Tensor, ...]]:
     """What is kept of a tile on a device that is not to be waited for: whether it is finite, and Gram matrices."""
 
-    def measure(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
+    def kept(found: Trace, tile: Tensor) -> tuple[Tensor, ...]:
         return found.finite, gram(in_directions(jacobian_rows(sweep, found), basis_of(tile, tangent_space)))
 
-    return measure
+    return Measure(kept, joined)
 
 
 def basis_of(tile: Tensor, tangent_space: bool) -> Tensor | None:
@@ -182,7 +176,7 @@ def basis_of(tile: Tensor, tangent_space: bool) -> Tensor | None:
 def run(
     sweep: Sweep,
     rows: Iterable[Tensor],
-    measure: Measure,
+    measure: Measure[Any],
     engine: Engine,
     should_stop: Callable[[], bool] | None,
 ) -> Iterator[tuple[Tensor, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import log, sqrt
 
 import torch
@@ -12,7 +14,16 @@ from magnet_service.generator import Precision
 from magnet_service.generator.operations.kernels import product
 from magnet_service.geometry.spectrum import gram, gram_log_singular_values, trusted
 
-__all__ = ["SINGLE_CONDITION", "in_directions", "log_determinant", "log_spectrum", "standing"]
+__all__ = [
+    "SINGLE_CONDITION",
+    "Piece",
+    "estimated",
+    "in_directions",
+    "log_determinant",
+    "log_spectrum",
+    "piece_of",
+    "standing",
+]
 
 SINGLE_CONDITION = 30.0
 """Condition number of J up to which a float32 Gram matrix is taken as it is: its part of the error is below 1e-5."""
@@ -23,16 +34,59 @@ WIDE_GRAM = 1 << 21
 ROUGH_CONDITION = 300.0
 """The same for bfloat16, whose tangents are far less exact than the 1e-3 nats that this costs."""
 
+WIDE_ROWS = 96
+"""Columns of the Jacobian from which one of the two equal quarters of a Gram matrix is copied and not computed."""
+
 POWER_STEPS = 2
 """Steps of power and inverse iteration by which `log_determinant` estimates a condition number."""
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Rows of which the Jacobians are known.
+
+    Attributes:
+        tangents: transposed Jacobians, or matrices with their singular values.
+        finite: whether a row's outputs are finite.
+        basis: orthonormal directions to restrict the Jacobian to, float64; None for all columns.
+        grams: Gram matrices of the restricted Jacobians, from products in the dtype of the tangents, float64.
+    """
+
+    tangents: Float[Tensor, "rows columns width"]
+    finite: Bool[Tensor, " rows"]
+    basis: Float[Tensor, "rows less columns"] | None
+    grams: Float[Tensor, "rows side side"]
+
+
+def piece_of(tangents: Tensor, finite: Tensor, basis: Tensor | None = None) -> Piece:
+    """The Gram matrices of some rows, while their tangents are in cache.
+
+    Arguments:
+        tangents: [rows, columns, width], transposed Jacobians, or matrices with their singular values.
+        finite: [rows], whether a row's outputs are finite.
+        basis: [rows, less, columns], as in `Piece`.
+
+    Returns:
+        The piece.
+
+    Raises:
+        Nothing.
+
+    Accuracy: of the Gram matrices, rounding of the dtype of the tangents; float64 where there are fewer outputs than
+        columns.
+    Cost: 2 columns^2 width operations a row.
+    """
+    if tangents.shape[2] < tangents.shape[1]:
+        grams = gram(in_directions(tangents, basis))
+    elif tangents.dtype == torch.float64:
+        grams = _restricted(gram(tangents), basis)
+    else:
+        grams = _restricted(_single_gram(tangents), basis)
+    return Piece(tangents, finite, basis, grams)
+
+
 def log_spectrum(
-    tangents: Float[Tensor, "rows columns width"],
-    finite: Bool[Tensor, " rows"],
-    outputs: int,
-    precision: Precision,
-    basis: Float[Tensor, "rows less columns"] | None = None,
+    pieces: Sequence[Piece], outputs: int, precision: Precision
 ) -> tuple[Float[Tensor, "rows least"], Bool[Tensor, " rows"]]:
     """Log singular values of each Jacobian, and whether they may stand; decided from each row alone.
 
@@ -42,11 +96,9 @@ def log_spectrum(
     Where the Cholesky decomposition fails, a float64 Gram matrix.
 
     Arguments:
-        tangents: transposed Jacobians, or matrices with their singular values.
-        finite: whether a row's outputs are finite.
+        pieces: rows after rows.
         outputs: D of the Jacobian.
         precision: arithmetic of values and tangents, whose rounding decides which rows stand.
-        basis: orthonormal directions to restrict the Jacobian to, float64; None for all columns.
 
     Returns:
         Log singular values in nats, descending, `least` = min(columns, width); whether they stand.
@@ -55,34 +107,36 @@ def log_spectrum(
         Nothing: rows that are not finite do not stand.
 
     Accuracy: relative error of sigma_i of about 10 eps cond, eps of the dtype of the tangents.
-    Cost: 2 columns^2 width operations a row, twice more above cond = 30, and an eigenvalue problem.
+    Cost: an eigenvalue problem a row, and above cond = 30 another one and two more products as large as the first.
     """
-    columns = tangents.shape[1] if basis is None else basis.shape[1]
-    shape = (outputs, columns)
-    if tangents.dtype == torch.float64:
-        logs = gram_log_singular_values(_restricted(gram(tangents), basis), min(columns, tangents.shape[2]))
+    first = pieces[0]
+    columns = first.tangents.shape[1] if first.basis is None else first.basis.shape[1]
+    least, shape = min(columns, first.tangents.shape[2]), (outputs, columns)
+    finite = joined([piece.finite for piece in pieces])
+    logs = gram_log_singular_values(joined([piece.grams for piece in pieces]), least)
+    if first.tangents.dtype == torch.float64 or first.tangents.shape[2] < columns:
         return logs, standing(logs, shape, precision, finite)
-    if min(columns, tangents.shape[2]) == 0 or tangents.shape[2] < columns:
-        logs = gram_log_singular_values(gram(in_directions(tangents, basis)), min(columns, tangents.shape[2]))
-        return logs, standing(logs, shape, precision, finite)
-    grams = _restricted(_single_gram(tangents), basis)
-    logs = gram_log_singular_values(grams, columns)
     limit = ROUGH_CONDITION if precision is Precision.BFLOAT16 else SINGLE_CONDITION
-    easy = logs[:, 0] - logs[:, -1] <= log(limit)
-    stands = easy & standing(logs, shape, precision, finite)
-    if tangents.device.type == "cpu":
-        for row in (~stands & finite).nonzero().flatten().tolist():
-            one = slice(row, row + 1)
-            rest = None if basis is None else basis[one]
-            refined = _refined(tangents[one], grams[row], rest)
+    stands = (logs[:, 0] - logs[:, -1] <= log(limit)) & standing(logs, shape, precision, finite)
+    if bool(stands.all()):
+        return logs, stands
+    at = 0
+    for piece in pieces:
+        count = len(piece.finite)
+        for row in (~stands[at : at + count] & piece.finite).nonzero().flatten().tolist():
+            one, rest = slice(at + row, at + row + 1), None if piece.basis is None else piece.basis[row : row + 1]
+            refined = _refined(piece.tangents[row : row + 1], piece.grams[row], rest)
             if refined is None:
-                refined = gram(in_directions(tangents[one], rest))
+                refined = gram(in_directions(piece.tangents[row : row + 1], rest))
             logs[one] = gram_log_singular_values(refined, columns)
             stands[one] = standing(logs[one], shape, precision, finite[one])
-        return logs, stands
-    # Without asking the device which rows need it: all of them are refined.
-    logs = torch.where(easy[:, None], logs, gram_log_singular_values(gram(in_directions(tangents, basis)), columns))
-    return logs, standing(logs, shape, precision, finite)
+        at += count
+    return logs, stands
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors of several pieces, rows after rows."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def standing(
@@ -115,15 +169,16 @@ def standing(
 
 
 def log_determinant(
-    tangents: Float[Tensor, "rows columns width"], finite: Bool[Tensor, " rows"]
+    pieces: Sequence[Piece], outputs: int, precision: Precision
 ) -> tuple[Float[Tensor, " rows"], Bool[Tensor, " rows"]]:
     """The full log-volume 1/2 log det(J^T J) by Cholesky decomposition, and whether it may stand.
 
-    It stands where the estimated condition number is at most 30; other rows need `log_spectrum`.
+    Rows whose estimated condition number is above 30 go the way of `log_spectrum`.
 
     Arguments:
-        tangents: transposed Jacobians, or matrices with their singular values.
-        finite: whether a row's outputs are finite.
+        pieces: rows after rows.
+        outputs: D of the Jacobian.
+        precision: arithmetic of values and tangents.
 
     Returns:
         Nats; whether they stand.
@@ -132,12 +187,45 @@ def log_determinant(
         Nothing.
 
     Accuracy: d eps cond nats, eps of the dtype of the tangents.
-    Cost: 2 columns^2 width operations a row and columns^3 / 3.
+    Cost: columns^3 / 3 operations a row.
     """
-    if tangents.shape[2] < tangents.shape[1]:
-        blank = tangents.new_zeros(len(tangents), dtype=torch.float64)
-        return blank, torch.zeros_like(finite)
-    grams = gram(tangents) if tangents.dtype == torch.float64 else _single_gram(tangents)
+    width, columns = pieces[0].tangents.shape[2], len(pieces[0].grams[0]) if len(pieces[0].grams) else 0
+    if width < pieces[0].tangents.shape[1]:
+        finite = joined([piece.finite for piece in pieces])
+        return torch.full((len(finite),), -torch.inf, dtype=torch.float64), torch.zeros_like(finite)
+    logs, stands = estimated(joined([piece.grams for piece in pieces]), joined([piece.finite for piece in pieces]))
+    if bool(stands.all()):
+        return logs, stands
+    at = 0
+    for piece in pieces:
+        for row in range(len(piece.finite)):
+            if not bool(stands[at + row]) and bool(piece.finite[row]):
+                one = slice(row, row + 1)
+                basis = None if piece.basis is None else piece.basis[one]
+                alone = Piece(piece.tangents[one], piece.finite[one], basis, piece.grams[one])
+                spectrum, stands[at + row : at + row + 1] = log_spectrum([alone], outputs, precision)
+                logs[at + row] = spectrum.sum() if spectrum.shape[1] == columns else -torch.inf
+        at += len(piece.finite)
+    return logs, stands
+
+
+def estimated(
+    grams: Float[Tensor, "rows side side"], finite: Bool[Tensor, " rows"]
+) -> tuple[Float[Tensor, " rows"], Bool[Tensor, " rows"]]:
+    """Half the log determinants of Gram matrices, and whether their condition number is estimated small enough.
+
+    Arguments:
+        grams: in float64.
+        finite: whether a row's outputs are finite.
+
+    Returns:
+        Nats; whether the root of the estimated condition number is at most 30.
+
+    Raises:
+        Nothing.
+
+    Accuracy: two steps of power and inverse iteration find the condition number of J within a factor of about 2.
+    """
     lower, status = torch.linalg.cholesky_ex(grams)
     pivots = lower.diagonal(dim1=1, dim2=2)
     low = high = torch.ones_like(pivots)[:, :, None]
@@ -145,16 +233,28 @@ def log_determinant(
         low = torch.cholesky_solve(low / torch.linalg.vector_norm(low, dim=1, keepdim=True), lower)
         high = grams @ (high / torch.linalg.vector_norm(high, dim=1, keepdim=True))
     squared = torch.linalg.vector_norm(low, dim=1) * torch.linalg.vector_norm(high, dim=1)
-    stands = finite & (status == 0) & (squared[:, 0] <= SINGLE_CONDITION**2)
-    return pivots.log().sum(1), stands
+    return pivots.log().sum(1), finite & (status == 0) & (squared[:, 0] <= SINGLE_CONDITION**2)
 
 
 def _single_gram(tangents: Tensor) -> Tensor:
     """J^T J of each row by float32 products, in float64."""
     _, columns, width = tangents.shape
     if tangents.device.type == "cpu" and columns * columns * width >= WIDE_GRAM:
-        return torch.stack([product(row, row) for row in tangents]).double()
+        return torch.stack([_symmetric(row) for row in tangents]).double()
     return torch.bmm(tangents, tangents.mT).double()
+
+
+def _symmetric(row: Tensor) -> Tensor:
+    """X X^T, of wide matrices three quarters of it."""
+    half = len(row) // 2
+    if len(row) < WIDE_ROWS:
+        return product(row, row)
+    lower = product(row[half:], row)
+    made = row.new_empty(len(row), len(row))
+    made[half:] = lower
+    made[:half, half:] = lower[:, :half].t()
+    made[:half, :half] = product(row[:half], row[:half])
+    return made
 
 
 def _restricted(grams: Tensor, basis: Tensor | None) -> Tensor:

@@ -12,10 +12,12 @@ from magnet_service.errors import Cancelled, OutOfMemory
 from magnet_service.generator import Generator, Manifold
 from magnet_service.geometry import Engine
 from magnet_service.geometry.budget import within_memory
-from magnet_service.geometry.crew import over_tiles
+from magnet_service.geometry.crew import Measure, joined, over_tiles
 from magnet_service.geometry.sweep import Sweep, Trace, prepare
 from magnet_service.geometry.tiles import tiles
 from tests.geometry.oracles import dense, random_latents
+
+COPY: Measure[tuple[Tensor, ...]] = Measure(lambda _, tile: (tile,), joined)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["tiles", "rows"])
@@ -29,8 +31,7 @@ def sweep(request: pytest.FixtureRequest) -> Sweep:
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_tiles_come_back_in_order(sweep: Sweep, workers: int) -> None:
     latents = random_latents(2, 50, 12)
-    found = list(over_tiles(sweep, tiles(latents, 4), lambda _, tile: (tile,), workers))
-    assert len(found) == 13
+    found = list(over_tiles(sweep, tiles(latents, 4), COPY, workers))
     assert torch.equal(torch.cat([tile for (tile,) in found])[:50], latents)
 
 
@@ -43,7 +44,7 @@ def test_stopping_ends_the_work(sweep: Sweep, workers: int) -> None:
         return len(asked) > 6
 
     with pytest.raises(Cancelled):
-        list(over_tiles(sweep, tiles(random_latents(2, 400, 12), 4), lambda _, tile: (tile,), workers, stop))
+        list(over_tiles(sweep, tiles(random_latents(2, 400, 12), 4), COPY, workers, stop))
     assert len(asked) < 40
 
 
@@ -53,14 +54,14 @@ def test_what_goes_wrong_in_a_piece_is_raised(sweep: Sweep, workers: int) -> Non
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(over_tiles(sweep, tiles(random_latents(2, 9, 12), 4), measure, workers))
+        list(over_tiles(sweep, tiles(random_latents(2, 9, 12), 4), Measure(measure, joined), workers))
 
 
 def test_threads_of_torch_are_what_they_were(sweep: Sweep) -> None:
     before = torch.get_num_threads()
     with Engine(threads=2).activated(alone=True):
         assert torch.get_num_threads() == 1
-        list(over_tiles(sweep, tiles(random_latents(2, 9, 12), 4), lambda _, tile: (tile,), 2))
+        list(over_tiles(sweep, tiles(random_latents(2, 9, 12), 4), COPY, 2))
     assert torch.get_num_threads() == before
 
 

@@ -9,10 +9,21 @@ import torch
 from torch import Tensor
 
 from magnet_service.generator import Precision
-from magnet_service.geometry.reduction import SINGLE_CONDITION, log_determinant, log_spectrum, standing
+from magnet_service.geometry.reduction import SINGLE_CONDITION, estimated, piece_of, standing
+from magnet_service.geometry.reduction import log_spectrum as spectrum_of_pieces
 
 DIM, WIDTH, ROWS = 12, 90, 6
 FINITE = torch.ones(ROWS, dtype=torch.bool)
+
+
+def log_spectrum(
+    tangents: Tensor, finite: Tensor, outputs: int, precision: Precision, basis: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    return spectrum_of_pieces([piece_of(tangents, finite, basis)], outputs, precision)
+
+
+def log_determinant(tangents: Tensor, finite: Tensor) -> tuple[Tensor, Tensor]:
+    return estimated(piece_of(tangents, finite).grams, finite)
 
 
 def tangents_of(condition: float, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -45,6 +56,15 @@ def test_rows_are_decided_one_by_one() -> None:
     for row in range(2):
         alone, _ = log_spectrum(mixed[row : row + 1].float(), FINITE[:1], WIDTH, Precision.FLOAT32)
         torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-6)
+
+
+def test_pieces_are_one_after_another() -> None:
+    parts = [tangents_of(condition)[0][:2].float() for condition in (5.0, 200.0, 1e6)]
+    pieces = [piece_of(part, FINITE[:2]) for part in parts]
+    logs, stands = spectrum_of_pieces(pieces, WIDTH, Precision.FLOAT32)
+    assert stands.tolist() == [True, True, True, True, False, False]
+    whole, _ = log_spectrum(torch.cat(parts), FINITE, WIDTH, Precision.FLOAT32)
+    torch.testing.assert_close(logs[:4], whole[:4], rtol=0, atol=1e-6)
 
 
 def test_rows_that_are_not_finite_do_not_stand_and_leave_others_alone() -> None:
@@ -85,7 +105,6 @@ def test_fewer_outputs_than_columns() -> None:
     logs, stands = log_spectrum(exact[:, :, :7].float(), FINITE, 7, Precision.FLOAT32)
     assert logs.shape == (ROWS, 7)
     torch.testing.assert_close(logs[stands], torch.linalg.svdvals(exact[:, :, :7])[stands].log(), rtol=0, atol=1e-3)
-    assert not log_determinant(exact[:, :, :7].float(), FINITE)[1].any()
 
 
 def test_bfloat16_stands_above_the_rounding_of_its_tangents() -> None:

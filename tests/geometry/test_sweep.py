@@ -141,7 +141,8 @@ def test_the_networks_take_the_shortcuts(generators: dict[str, Generator]) -> No
     assert sweeps["leaky"].width == 512 < sweeps["leaky"].outputs == 900  # the tail is folded
     assert sweeps["relu"].width == 400
     assert any(layer.narrow is not None for layer in layers["relu"])
-    assert any(layer.gathers for layer in layers["relu"]) and any(layer.gathers for layer in layers["hardtanh"])
+    assert any(layer.gathers for layer in layers["relu"])
+    assert any(layer.gathers for layer in layers["hardtanh"])
     assert any(len(layer.columns) > 1 for layer in layers["wide_tanh"])
     assert not any(layer.gathers for layer in layers["leaky"][1:])
     assert all(
@@ -160,7 +161,9 @@ def test_blocks_of_columns_behind_a_cut(generators: dict[str, Generator], monkey
     monkeypatch.setattr("magnet_service.geometry.sweep.preparation.BLOCK_BYTES", 24 * 96 * 36 * 8)
     again = Generator(generators["convolutional"].graph, precision=Precision.FLOAT64)
     sweep, blocked = swept(again, latents_of(Precision.FLOAT64), Manifold.OUTPUT)
-    assert whole_sweep.block == DIM and sweep.cut and sweep.block < DIM
+    assert whole_sweep.block == DIM
+    assert sweep.cut
+    assert sweep.block < DIM
     torch.testing.assert_close(blocked, whole, rtol=1e-12, atol=1e-12)
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from magnet_service.generator.operations.kernels import product
 from magnet_service.generator.operations.subpixel import shuffled
-from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
 from magnet_service.geometry.sweep.active import active_units
+from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
 from magnet_service.geometry.sweep.spots import at_spots
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import Trace
