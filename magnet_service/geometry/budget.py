@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from magnet_service.errors import OutOfMemory
-from magnet_service.geometry.crew import CHUNK
+from magnet_service.geometry.crew import CHUNK, ROWS
 from magnet_service.geometry.engine import Engine
 from magnet_service.geometry.sweep import Sweep
 from magnet_service.geometry.sweep.preparation import BLOCK_BYTES
@@ -43,7 +43,7 @@ def piece_bytes(sweep: Sweep, tile_rows: int) -> int:
     size = torch.finfo(sweep.dtype).bits // 8
     whole = torch.finfo(sweep.generator.precision.dtype).bits // 8
     pushed = sweep.block * (COPIES * sweep.numbers + sweep.scratch) * size
-    jacobians = COPIES if sweep.row_by_row else CHUNK * tile_rows // rows + 2
+    jacobians = COPIES + ROWS if sweep.row_by_row else CHUNK * tile_rows // rows + 2
     kept = jacobians * sweep.latent_dim * sweep.width * whole
     return rows * (pushed + kept) + CUT_COPIES * BLOCK_BYTES * bool(sweep.cut)
 

@@ -13,15 +13,19 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from magnet_service.geometry.allocator import keep_freed_memory
 from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.sweep import Sweep, Trace, trace
 
-__all__ = ["CHUNK", "Measure", "joined", "over_tiles"]
+__all__ = ["CHUNK", "ROWS", "Measure", "joined", "over_tiles"]
 
 Found = TypeVar("Found")
 
 CHUNK = 4
 """Tiles that one worker takes at once where tiles are small: eigenvalues of all their rows are found in one call."""
+
+ROWS = 4
+"""Rows that one worker takes at once where rows are done one by one."""
 
 Measured = tuple[Tensor, ...]
 
@@ -72,14 +76,17 @@ def over_tiles(
             stopped(should_stop)
             return trace(sweep, tile)
 
-    def alone(found: Trace, tile: Tensor, row: int) -> Measured:
+    def some(found: Trace, tile: Tensor, rows: range) -> Measured:
         with torch.inference_mode():
-            stopped(should_stop)
-            one = slice(row, row + 1)
-            return measure.then([measure.first(found.of_rows(row, row + 1), tile[one])])
+            pieces = []
+            for row in rows:
+                stopped(should_stop)
+                pieces.append(measure.first(found.of_rows(row, row + 1), tile[row : row + 1]))
+            return measure.then(pieces)
 
     def by_row(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:
-        return [partial(alone, found, tile, row) for row in range(len(tile))]
+        step = max(1, min(ROWS, len(tile) // workers))
+        return [partial(some, found, tile, range(len(tile))[at : at + step]) for at in range(0, len(tile), step)]
 
     def together(chunk: list[Tensor]) -> Measured:
         with torch.inference_mode():
@@ -142,6 +149,7 @@ def joined(parts: list[Measured]) -> Measured:
 @contextmanager
 def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that each use one thread of torch; work not begun is dropped when the block ends."""
+    keep_freed_memory()
     at_work = ThreadPoolExecutor(workers, "magnet-tiles", initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield at_work

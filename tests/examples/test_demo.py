@@ -50,7 +50,7 @@ def test_the_summary_holds_every_draw(written: Path) -> None:
 def test_the_pictures_are_there(written: Path) -> None:
     for name in ("contact_sheet.png", "class_shares.png", "ess.png"):
         with Image.open(written / name) as picture:
-            assert max(picture.size) > 1000
+            assert max(picture.size) >= 900
             assert min(picture.size) > 100
 
 

@@ -1,6 +1,7 @@
 """V7: every log-volume against singular values of the float64 autograd Jacobian, on rows whose pattern agrees.
 
-|error| <= 1e-6 + 10 d eps cond nats, eps of the arithmetic (ten times that where smooth operations stand inside); cond = sigma_1 / sigma_k for the top-k log-volume. Above
+|error| <= 1e-6 + 10 d eps cond nats, eps of the arithmetic (ten times that where smooth operations stand inside);
+cond = sigma_1 / sigma_k for the top-k log-volume. Above
 condition 1e6 the oracle's singular values come from 50 digits. Rows whose activation pattern differs between the
 precisions are counted and left out: they lie in another region.
 """

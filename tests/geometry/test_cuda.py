@@ -25,7 +25,7 @@ def latents(generator: Generator) -> torch.Tensor:
     return torch.randn(70, generator.latent_dim, generator=torch.Generator().manual_seed(3)).clamp(-1, 1)
 
 
-@pytest.mark.parametrize("manifold", list(Manifold))
+@pytest.mark.parametrize("manifold", [Manifold.OUTPUT, Manifold.PRE_ACTIVATION])
 @pytest.mark.parametrize("precision", list(Precision))
 def test_volumes_agree_with_the_cpu(
     generator: Generator, latents: torch.Tensor, manifold: Manifold, precision: Precision

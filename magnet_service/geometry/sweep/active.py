@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional
+from dataclasses import dataclass
 
-__all__ = ["STEP", "active_units"]
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = ["STEP", "ActiveUnits", "active_units"]
 
 STEP = 32
 """Numbers of units are rounded up to a multiple of this: kernels are compiled for every shape that they meet."""
 
 
-def active_units(slopes: Tensor) -> tuple[Tensor, Tensor]:
-    """The places of slopes that are not zero, and the slopes there, filled up to a multiple of `STEP` by zeros.
+@dataclass(frozen=True)
+class ActiveUnits:
+    """Units of each row with those of nonzero slope in front.
+
+    Attributes:
+        places: of the units.
+        slopes: of the units at those places.
+        counts: how many of each row to look at: all that are not idle, filled up by idle ones to a multiple of `STEP`.
+    """
+
+    places: Int[Tensor, "rows units"]
+    slopes: Float[Tensor, "rows units"]
+    counts: tuple[int, ...]
+
+    def of_row(self, row: int) -> tuple[Tensor, Tensor]:
+        """Places and slopes of one row's units, those that are not idle and some that are."""
+        count = self.counts[row]
+        return self.places[row, :count], self.slopes[row, :count]
+
+
+def active_units(slopes: Float[Tensor, "rows units"]) -> ActiveUnits:
+    """The units of each row whose slope is not zero.
 
     Arguments:
-        slopes: of one row's units.
+        slopes: of each row's units.
 
     Returns:
-        Places, int64, where those that fill up repeat the first unit; slopes, zero for those.
+        The units, in their order; idle ones follow.
 
     Raises:
         Nothing.
@@ -26,11 +49,13 @@ def active_units(slopes: Tensor) -> tuple[Tensor, Tensor]:
     Accuracy: exact.
 
     Example:
-        >>> import torch
-        >>> places, slopes = active_units(torch.tensor([0.0, 1.0, 0.5]))
-        >>> places[:3].tolist(), slopes[:3].tolist(), len(places)
-        ([1, 2, 0], [1.0, 0.5, 0.0], 32)
+        >>> found = active_units(torch.tensor([[0.0, 1.0, 0.5]]))
+        >>> found.places.tolist(), found.slopes.tolist(), found.counts
+        ([[1, 2, 0]], [[1.0, 0.5, 0.0]], (3,))
     """
-    places = slopes.nonzero().flatten()
-    missing = -len(places) % STEP or (STEP if len(places) == 0 else 0)
-    return functional.pad(places, (0, missing)), functional.pad(slopes.index_select(0, places), (0, missing))
+    idle = slopes == 0
+    places = torch.argsort(idle.to(torch.uint8), dim=1, stable=True)
+    units = slopes.shape[1]
+    counts = [units - int(count) for count in idle.sum(1).tolist()]
+    filled = tuple(min(units, max(1, -(-count // STEP)) * STEP) for count in counts)
+    return ActiveUnits(places, slopes.gather(1, places), filled)

@@ -111,11 +111,12 @@ def at_spots(form: Spots, tangents: Tensor, factor: Tensor, kernel: tuple[int, i
     """
     channels, height, width = form.made
     dtype = torch.promote_types(tangents.dtype, torch.float32)
+    active = active_units(factor.flatten(1).t())
     total = torch.zeros(len(tangents), height, width, channels, dtype=dtype, device=tangents.device)
     for row in range(form.size[0]):
         for column in range(form.size[1]):
             taps = form.taps(row, column, kernel)
-            units, slopes = active_units(factor[:, row, column])
+            units, slopes = active.of_row(row * form.size[1] + column)
             given = tangents[:, :, row, column].index_select(1, units).mul_(slopes.to(tangents.dtype))
             part = product(given, form.weights[taps].index_select(0, units).t())
             top = row * form.stride[0] - form.padding[0] + taps[0]

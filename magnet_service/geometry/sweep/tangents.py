@@ -7,7 +7,6 @@ from torch import Tensor
 
 from magnet_service.generator.operations.kernels import product
 from magnet_service.generator.operations.subpixel import shuffled
-from magnet_service.geometry.sweep.active import active_units
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
 from magnet_service.geometry.sweep.spots import at_spots
 from magnet_service.geometry.sweep.sweep import Sweep
@@ -84,7 +83,7 @@ class Push:
             columns = len(range(self.sweep.latent_dim)[self.columns])
             return blank.expand(self.traced.rows, columns, self.sweep.width)
         tangents = self.tangents[target]
-        factor = self.traced.factors.get(target)
+        factor = self.traced.factor(target)
         if factor is not None and not self.finished(target):
             tangents = tangents * factor.unsqueeze(1)  # in the dtype of the values, wider than bfloat16
         flat = tangents.flatten(2).to(dtype)
@@ -119,7 +118,7 @@ class Push:
         """The table's own tangent rule."""
         graph, rows = self.sweep.generator.graph, self.traced.rows
         blank = torch.zeros((), dtype=self.sweep.dtype, device=self.sweep.generator.device)
-        kept = self.traced.values.get(move.index)
+        kept = self.traced.values_of(move.index)
         if kept is None:  # a rule that looks at shapes alone
             shapes = [graph.nodes[source - 1].shape if source else graph.latent_shape for source in move.node.inputs]
             inputs = tuple(blank.expand(rows, *shape) for shape in shapes)
@@ -131,7 +130,7 @@ class Push:
 
     def whole(self, source: int) -> Tensor | None:
         """Tangents with their factor, [rows or 1, columns, *shape]; None for what does not depend on the latent."""
-        tangents, factor = self.tangents.get(source), self.traced.factors.get(source)
+        tangents, factor = self.tangents.get(source), self.traced.factor(source)
         if tangents is None or factor is None:
             return tangents
         factor = factor.unsqueeze(1).to(tangents.dtype)
@@ -140,11 +139,8 @@ class Push:
         return tangents * factor
 
     def units(self, index: int) -> tuple[Tensor, Tensor]:
-        """The places of a row's units whose slope is not zero, and their slopes; filled up with slopes of zero."""
-        found = self.traced.units.get(index)
-        if found is None:
-            found = self.traced.units[index] = active_units(self.traced.factors[index].flatten())
-        return found
+        """The places of a row's units that are not idle, and their slopes."""
+        return self.traced.units[index].of_row(self.traced.first)
 
     def gathered(self, move: Dense) -> Tensor:
         """The tangents of a dense layer's inputs that are not idle, [1, columns, inputs left]."""
@@ -206,12 +202,12 @@ class Push:
         at = target
         while isinstance(move := self.sweep.moves.get(at), Scale):
             at = move.source
-        return self.traced.factors.get(target) if at == index and self.finished(target) else None
+        return self.traced.factor(target) if at == index and self.finished(target) else None
 
     def convolve(self, index: int, move: Convolve) -> Tensor:
         """A convolution of all columns as one batch."""
         node = move.node
-        factors = self.traced.factors.get(move.source)
+        factors = self.traced.factor(move.source)
         if move.spots is not None and factors is not None:
             kernel = (move.weight.shape[2], move.weight.shape[3])
             return at_spots(move.spots, self.tangents[move.source][0], factors[0], kernel)[None]
