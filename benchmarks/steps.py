@@ -12,7 +12,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.networks import NETWORKS
-from benchmarks.report import Case, arguments, report, seconds
+from benchmarks.report import Case, parser, report, seconds
 from benchmarks.volume import drawn, loaded
 from magnet_service.generator import Generator
 from magnet_service.generator.operations import kernels, subpixel
@@ -65,9 +65,13 @@ def variant(generator: Generator, rows: torch.Tensor, step: str | None) -> Calla
 
 def main() -> None:
     """Runs all variants of all generators."""
-    given = arguments("steps", __doc__)
+    options = parser("steps", __doc__)
+    options.add_argument("--only", nargs="*", default=None, help="names of networks to run")
+    given = options.parse_args()
     cases: list[Case] = []
     for network in NETWORKS:
+        if given.only and network.name not in given.only:
+            continue
         generator, _ = loaded(network)
         rows = drawn(max(16, network.latents // 4), network.latent_dim)
         runs: dict[str, Callable[[], object]] = {"all": variant(generator, rows, None)}

@@ -58,7 +58,7 @@ class Fixed(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Images at that condition."""
-        made: Tensor = self.module(latents, self.condition.to(latents.dtype).expand(len(latents), -1))
+        made: Tensor = self.module(latents, self.condition.to(latents.dtype).expand(latents.shape[0], -1))
         return made
 
 

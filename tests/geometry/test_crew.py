@@ -13,11 +13,19 @@ from magnet_service.generator import Generator, Manifold
 from magnet_service.geometry import Engine
 from magnet_service.geometry.budget import within_memory
 from magnet_service.geometry.crew import Measure, joined, over_tiles
-from magnet_service.geometry.sweep import Sweep, Trace, prepare
+from magnet_service.geometry.sweep import Sweep, Trace, preparation, prepare
 from magnet_service.geometry.tiles import tiles
 from tests.geometry.oracles import dense, random_latents
 
 COPY: Measure[tuple[Tensor, ...]] = Measure(lambda _, tile: (tile,), joined)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows_one_by_one() -> Iterator[None]:
+    """Rows of networks that a test can afford are done one at a time too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "ROW_WORK", 60e6)
+        yield
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["tiles", "rows"])

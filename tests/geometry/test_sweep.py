@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry import Engine, full_log_volumes, log_volume, prefix_sums, volumes
-from magnet_service.geometry.sweep import Sweep, jacobian_rows, prepare, trace
+from magnet_service.geometry.sweep import Sweep, jacobian_rows, preparation, prepare, trace
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Rule, Scale
 from magnet_service.geometry.sweep.preparation import PIECE_BYTES
 
@@ -76,6 +76,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convolutional": lambda: convolutional(channels=96),
     "uneven_strides": lambda: convolutional(3, 5),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rows_one_by_one() -> Iterator[None]:
+    """Rows of networks that a test can afford are done one at a time too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "ROW_WORK", 60e6)
+        yield
 
 
 def swept(generator: Generator, latents: Tensor, manifold: Manifold) -> tuple[Sweep, Tensor]:

@@ -25,14 +25,14 @@ __all__ = ["prepare"]
 CONSTANT_NUMBERS = 1 << 26
 """Numbers in the tangents of one value that may be kept as constants."""
 
-ROW_WORK = 60e6
+ROW_WORK = 150e6
 """Multiplications and additions of one row's tangents above which rows are done one by one, on one core each."""
 
 BLOCK_BYTES = 14 << 20
 """Bytes of the widest layer's tangents in one push; more columns go in several."""
 
-PIECE_BYTES = 1 << 20
-"""Bytes of the widest layer's tangents in one push of several rows: about a core's second cache."""
+PIECE_BYTES = 8 << 20
+"""Bytes of the widest layer's tangents in one push of several rows."""
 
 CONVOLUTIONS = ("convolution", "transposed_convolution")
 
