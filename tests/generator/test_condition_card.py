@@ -145,9 +145,9 @@ def test_a_file_without_a_probe_gets_one_with_conditions(name: str, tmp_path: Pa
     assert len(torch.unique(probe.conditions, dim=0)) == CLASSES
 
 
-def test_one_hot_is_taken_for_granted_and_labels_count_an_index(tmp_path: Path) -> None:
+def test_labels_say_that_a_second_input_is_a_condition_and_of_how_many_classes(tmp_path: Path) -> None:
     for name, labels, expected in (
-        ("concatenated", None, ConditionCard("one_hot", CLASSES)),
+        ("concatenated", ("a", "b", "c", "d"), ConditionCard("one_hot", CLASSES)),
         ("embedded", ("a", "b", "c", "d"), ConditionCard("index", CLASSES)),
     ):
         file = tmp_path / f"{name}.pt2"
@@ -159,7 +159,8 @@ def test_one_hot_is_taken_for_granted_and_labels_count_an_index(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "condition", "field", "message"),
     [
-        ("embedded", None, "condition", r"describes none: add \[condition\] with kind = \"index\""),
+        ("embedded", None, "condition", r"two inputs, .*no \[condition\].* kind = \"index\""),
+        ("concatenated", None, "condition", r"two inputs, .*another latent or noise, export the generator with one"),
         ("embedded", ConditionCard("one_hot", 4), "condition.kind", "the file takes an index"),
         ("embedded", ConditionCard("index", 5), "condition.classes", "does not take the last of them"),
         ("concatenated", ConditionCard("index", 4), "condition.kind", "the file takes numbers"),
