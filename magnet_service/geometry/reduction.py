@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import log, sqrt
 
 import torch
@@ -118,20 +119,25 @@ def log_spectrum(
         return logs, standing(logs, shape, precision, finite)
     limit = ROUGH_CONDITION if precision is Precision.BFLOAT16 else SINGLE_CONDITION
     stands = (logs[:, 0] - logs[:, -1] <= log(limit)) & standing(logs, shape, precision, finite)
-    if bool(stands.all()):
-        return logs, stands
-    at = 0
-    for piece in pieces:
-        count = len(piece.finite)
-        for row in (~stands[at : at + count] & piece.finite).nonzero().flatten().tolist():
-            one, rest = slice(at + row, at + row + 1), None if piece.basis is None else piece.basis[row : row + 1]
-            refined = _refined(piece.tangents[row : row + 1], piece.grams[row], rest)
-            if refined is None:
-                refined = gram(in_directions(piece.tangents[row : row + 1], rest))
-            logs[one] = gram_log_singular_values(refined, columns)
-            stands[one] = standing(logs[one], shape, precision, finite[one])
-        at += count
+    for row, alone in rows_alone(pieces, ~stands & finite):
+        refined = _refined(alone)
+        if refined is None:
+            refined = gram(in_directions(alone.tangents, alone.basis))
+        logs[row] = gram_log_singular_values(refined, columns)[0]
+        stands[row] = standing(logs[row : row + 1], shape, precision, finite[row : row + 1])[0]
     return logs, stands
+
+
+def rows_alone(pieces: Sequence[Piece], wanted: Bool[Tensor, " rows"]) -> Iterator[tuple[int, Piece]]:
+    """Some rows of several pieces, each as a piece of its own with its place among all rows."""
+    if not bool(wanted.any()):
+        return
+    starts = accumulate((len(piece.finite) for piece in pieces), initial=0)
+    for start, piece in zip(starts, pieces, strict=False):
+        for row in wanted[start : start + len(piece.finite)].nonzero().flatten().tolist():
+            one = slice(row, row + 1)
+            basis = None if piece.basis is None else piece.basis[one]
+            yield start + row, Piece(piece.tangents[one], piece.finite[one], basis, piece.grams[one])
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -189,23 +195,14 @@ def log_determinant(
     Accuracy: d eps cond nats, eps of the dtype of the tangents.
     Cost: columns^3 / 3 operations a row.
     """
-    width, columns = pieces[0].tangents.shape[2], len(pieces[0].grams[0]) if len(pieces[0].grams) else 0
-    if width < pieces[0].tangents.shape[1]:
+    if pieces[0].tangents.shape[2] < pieces[0].tangents.shape[1]:  # fewer outputs than columns: no volume
         finite = joined([piece.finite for piece in pieces])
         return torch.full((len(finite),), -torch.inf, dtype=torch.float64), torch.zeros_like(finite)
-    logs, stands = estimated(joined([piece.grams for piece in pieces]), joined([piece.finite for piece in pieces]))
-    if bool(stands.all()):
-        return logs, stands
-    at = 0
-    for piece in pieces:
-        for row in range(len(piece.finite)):
-            if not bool(stands[at + row]) and bool(piece.finite[row]):
-                one = slice(row, row + 1)
-                basis = None if piece.basis is None else piece.basis[one]
-                alone = Piece(piece.tangents[one], piece.finite[one], basis, piece.grams[one])
-                spectrum, stands[at + row : at + row + 1] = log_spectrum([alone], outputs, precision)
-                logs[at + row] = spectrum.sum() if spectrum.shape[1] == columns else -torch.inf
-        at += len(piece.finite)
+    finite = joined([piece.finite for piece in pieces])
+    logs, stands = estimated(joined([piece.grams for piece in pieces]), finite)
+    for row, alone in rows_alone(pieces, ~stands & finite):
+        spectrum, stood = log_spectrum([alone], outputs, precision)
+        logs[row], stands[row] = spectrum.sum(), stood[0]
     return logs, stands
 
 
@@ -267,16 +264,16 @@ def in_directions(tangents: Tensor, basis: Tensor | None) -> Tensor:
     return tangents if basis is None else torch.bmm(basis.to(tangents.dtype), tangents)
 
 
-def _refined(tangents: Tensor, grams: Tensor, basis: Tensor | None) -> Tensor | None:
+def _refined(row: Piece) -> Tensor | None:
     """L (Y Y^T) L^T of one row, Y = L^-1 B J^T; None without Cholesky factor, or where Y is far from orthonormal."""
-    lower, status = torch.linalg.cholesky_ex(grams)
+    lower, status = torch.linalg.cholesky_ex(row.grams[0])
     if int(status) != 0:
         return None
     identity = torch.eye(len(lower), dtype=lower.dtype, device=lower.device)
     inverse = torch.linalg.solve_triangular(lower, identity, upper=False)
-    if basis is not None:
-        inverse = inverse @ basis[0]
-    flat = product(inverse.to(tangents.dtype), tangents[0].t())
+    if row.basis is not None:
+        inverse = inverse @ row.basis[0]
+    flat = product(inverse.to(row.tangents.dtype), row.tangents[0].t())
     second = product(flat, flat).double()
     if not bool((second - identity).abs().max() < 1 / sqrt(SINGLE_CONDITION)):
         return None

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from magnet_service.errors import Cancelled
-from magnet_service.generator import Generator, Precision
-from magnet_service.geometry import Engine, Volumes, columns, passes, volumes
+from magnet_service.generator import Generator, Manifold, Precision
+from magnet_service.geometry import Engine, Volumes, crew, volumes
+from magnet_service.geometry.sweep import preparation
 from tests.generator.families import by_name, generator_of
 from tests.geometry.oracles import dense, random_latents
 
@@ -59,12 +60,15 @@ def test_neighbours_do_not_matter(generator: Generator, latents: torch.Tensor) -
         assert torch.equal(getattr(found, name)[5::16], getattr(whole, name)[5::16])
 
 
-def test_the_size_of_the_blocks_of_gram_matrices_does_not_matter(
-    generator: Generator, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_how_many_tiles_are_solved_together_does_not_matter(
+    generator: Generator, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    whole = volumes(generator, latents)
-    monkeypatch.setattr(passes, "GRAM_BYTES", 1)
-    assert_same_bytes(volumes(generator, latents), whole)
+    engine = Engine(tile_rows=4, threads=1)
+    whole = volumes(generator, latents, engine=engine)
+    assert chunk < crew.CHUNK
+    monkeypatch.setattr(crew, "CHUNK", chunk)
+    assert_same_bytes(volumes(generator, latents, engine=engine), whole)
 
 
 def test_being_asked_whether_to_stop_does_not_matter(generator: Generator, latents: torch.Tensor) -> None:
@@ -105,13 +109,18 @@ def test_blocks_of_columns_change_nothing_beyond_rounding(
 ) -> None:
     engine = Engine(precision=Precision.FLOAT64)
     whole = volumes(generator, latents, engine=engine)
-    monkeypatch.setattr(columns, "BLOCK_BYTES", 16 * 80 * 8 * 5)
-    blocked = volumes(generator, latents, engine=engine)
+    monkeypatch.setattr(preparation, "ROW_WORK", 0.0)
+    monkeypatch.setattr(preparation, "BLOCK_BYTES", 80 * 8 * 5)
+    anew = Generator(generator.graph, precision=Precision.FLOAT64)
+    sweep = preparation.prepare(anew, Manifold.OUTPUT)
+    assert sweep.row_by_row
+    assert sweep.block < 12
+    blocked = volumes(anew, latents, engine=engine)
     assert torch.equal(blocked.rank, whole.rank)
     finite = whole.log_singular_values.isfinite()
     difference = (blocked.log_singular_values - whole.log_singular_values)[finite]
     assert float(difference.abs().max()) < 1e-6
-    assert_same_bytes(volumes(generator, latents[16:32], engine=engine), blocked, slice(16, 32))
+    assert_same_bytes(volumes(anew, latents[16:32], engine=engine), blocked, slice(16, 32))
 
 
 @pytest.mark.parametrize("name", ["dcgan", "residual", "pooled"])

@@ -74,8 +74,8 @@ def test_tangents_in_bfloat16_pass_through_every_smooth_rule(name: str) -> None:
     latents = torch.randn(16, generator.latent_dim, generator=torch.Generator().manual_seed(7))
     expected = volumes(generator, latents, engine=DOUBLE).log_singular_values[:, 0]
     found = volumes(generator, latents, engine=Engine(precision=Precision.BFLOAT16, threads=1))
-    # Norms behind norms cancel what the ones before have kept: some rows lose more than the others.
-    assert (found.log_singular_values[:, 0] - expected).abs().median() < 0.02
+    # Norms behind norms cancel what the ones before have kept: values in float32 keep every row right.
+    assert (found.log_singular_values[:, 0] - expected).abs().max() < 0.02
 
 
 @pytest.mark.long

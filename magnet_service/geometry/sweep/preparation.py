@@ -18,7 +18,7 @@ from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move,
 from magnet_service.geometry.sweep.sizes import block_columns, cut_before, kept_numbers, products, scratch, widest
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import bound_of
-from magnet_service.geometry.sweep.units import choose_units, round_weights
+from magnet_service.geometry.sweep.units import choose_units, finisher, round_weights
 
 __all__ = ["prepare"]
 
@@ -142,7 +142,7 @@ class Preparation:
         elif node.operation in CONVOLUTIONS and len(node.shape) == 3:
             self.moves[index] = Convolve(node.inputs[0], node, self.constants(index)["weight"])
         else:
-            self.moves[index] = Rule(index, node.inputs, node, operation, self.constants(index), not affine)
+            self.moves[index] = Rule(index, node.inputs, node, operation, {}, not affine)
 
     def scale(self, index: int, node: Node) -> Scale:
         """An elementwise operation, its slope folded into the weights before it where that is one for all latents."""
@@ -207,6 +207,7 @@ class Preparation:
             latent_dim=dim,
             width=self.width(),
             outputs=outputs,
+            finisher=finisher(moves, target),
             work=self.work(),
             dtype=self.dtype,
             row_by_row=row_by_row,

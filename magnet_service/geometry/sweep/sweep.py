@@ -29,6 +29,8 @@ class Sweep:
         latent_dim: d, the columns.
         width: outputs of the matrix that the sweep gives, D or the tail's inputs.
         outputs: D, of the true Jacobian.
+        finisher: the value whose layer multiplies in the target's factor while it has its tangents at hand; None where
+            the end does.
         work: multiplications and additions of one row's tangents and Gram matrix, idle units included.
         dtype: of the tangents.
         row_by_row: whether rows are done one at a time, on one core each.
@@ -51,6 +53,7 @@ class Sweep:
     latent_dim: int
     width: int
     outputs: int
+    finisher: int | None
     work: float
     dtype: torch.dtype
     row_by_row: bool

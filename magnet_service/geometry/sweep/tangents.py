@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from magnet_service.generator.operations.convolution import convolve
 from magnet_service.generator.operations.kernels import product
 from magnet_service.generator.operations.subpixel import shuffled
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
@@ -84,7 +85,7 @@ class Push:
             return blank.expand(self.traced.rows, columns, self.sweep.width)
         tangents = self.tangents[target]
         factor = self.traced.factor(target)
-        if factor is not None and not self.finished(target):
+        if factor is not None and self.sweep.finisher is None:
             tangents = tangents * factor.unsqueeze(1)  # in the dtype of the values, wider than bfloat16
         flat = tangents.flatten(2).to(dtype)
         return flat.expand(self.traced.rows, -1, -1).contiguous()
@@ -126,7 +127,7 @@ class Push:
         constants = move.constants if isinstance(move, Rule) else self.sweep.generator.constants[move.index - 1]
         made = move.operation.tangent(move.node, kept[0], kept[1], given, constants, False)
         columns = len(range(self.sweep.latent_dim)[self.columns])
-        return blank.expand(1, columns, *move.node.shape) if made is None else made
+        return blank.expand(1, columns, *move.node.shape) if made is None else made.to(self.sweep.dtype)
 
     def whole(self, source: int) -> Tensor | None:
         """Tangents with their factor, [rows or 1, columns, *shape]; None for what does not depend on the latent."""
@@ -186,23 +187,9 @@ class Push:
             first = block.stop
         return made
 
-    def finished(self, target: int) -> bool:
-        """Whether the last factor is multiplied in by the layer that it follows."""
-        at = target
-        while isinstance(move := self.sweep.moves.get(at), Scale):
-            at = move.source
-        if at == target:
-            return False
-        wide = isinstance(move, Dense) and len(move.columns) > 1 and self.sweep.row_by_row
-        return wide or (isinstance(move, Convolve) and move.shuffle is not None)
-
     def last_factor(self, index: int) -> Tensor | None:
         """The factor of the target, where the layer that makes a value is to multiply it in."""
-        target = self.sweep.target
-        at = target
-        while isinstance(move := self.sweep.moves.get(at), Scale):
-            at = move.source
-        return self.traced.factor(target) if at == index and self.finished(target) else None
+        return self.traced.factor(self.sweep.target) if index == self.sweep.finisher else None
 
     def convolve(self, index: int, move: Convolve) -> Tensor:
         """A convolution of all columns as one batch."""
@@ -214,25 +201,13 @@ class Push:
         given = self.whole(move.source)
         if given is None:
             raise RuntimeError("a convolution without tangents")
-        batch = given.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        batch = given.flatten(0, 1)
         if move.shuffle is not None:
+            batch = batch.contiguous(memory_format=torch.channels_last)
             factor = self.last_factor(index)
             dtype = self.sweep.generator.precision.dtype if factor is not None else self.sweep.dtype
             lead, size = (given.shape[0], given.shape[1]), (node.shape[0], node.shape[1], node.shape[2])
             return shuffled(batch, move.weight, move.shuffle, lead, size, factor, dtype)
-        uneven = node.integers("uneven")
-        if any(uneven):
-            batch = torch.nn.functional.pad(batch, [side for far in reversed(uneven) for side in (0, far)])
-        made = torch.convolution(
-            batch,
-            move.weight,
-            None,
-            list(node.integers("stride")),
-            list(node.integers("padding")),
-            list(node.integers("dilation")),
-            node.flag("transposed"),
-            list(node.integers("output_padding")),
-            node.integer("groups"),
-        )
+        made = convolve(node, batch, move.weight, None)
         spread: Tensor = made.unflatten(0, (given.shape[0], given.shape[1]))
         return spread

@@ -25,7 +25,7 @@ class Trace:
         finite: whether a row's outputs are finite.
         factors: by value, what the tangents of a tile's rows are still to be multiplied by: [tile or 1, *shape]; absent
             for 1.
-        values: by value, inputs and output of the rules that read them, in the dtype of the tangents.
+        values: by value, inputs and output of the rules that read them.
         units: by value, the units of a tile's rows that are not idle.
         first: the first of these rows in the tile.
         rows: how many.
@@ -97,7 +97,7 @@ def trace(sweep: Sweep, latents: Tensor) -> Trace:
         elif isinstance(move, Rearrange) and move.source in factors:
             factors[step + 1] = operation.forward(node, [factors[move.source]], constants[step])
         elif isinstance(move, Rule) and move.reads_values:
-            kept[step + 1] = (tuple(value.to(sweep.dtype) for value in inputs), output.to(sweep.dtype))
+            kept[step + 1] = (tuple(inputs), output)
         del inputs
         for index in released:
             del values[index]

@@ -13,7 +13,7 @@ from magnet_service.generator.operations.subpixel import in_channels
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.spots import find_spots
 
-__all__ = ["choose_units", "round_weights"]
+__all__ = ["choose_units", "finisher", "round_weights"]
 
 NARROW_INPUTS = 256
 """Inputs of a dense layer from which leaving out idle units saves more than gathering weights costs."""
@@ -88,9 +88,11 @@ def round_weights(moves: Moves, shape_of: Shapes, generator: Generator, dtype: t
                 constant = move.constant.to(device=device, dtype=generator.precision.dtype)
                 moves[index] = replace(move, constant=constant)
             case Rule():
+                # A rule that reads values computes in their type.
+                kind = generator.precision.dtype if move.reads_values else dtype
                 constants = {
-                    role: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
-                    for role, tensor in move.constants.items()
+                    role: tensor.to(kind) if tensor.is_floating_point() else tensor
+                    for role, tensor in generator.constants[index - 1].items()
                 }
                 moves[index] = replace(move, constants=constants)
 
@@ -117,6 +119,29 @@ def places(moves: Mapping[int, Move], index: int) -> list[int]:
     while isinstance(move := moves.get(chain[-1]), Scale):
         chain.append(move.source)
     return chain
+
+
+def finisher(moves: Mapping[int, Move], target: int) -> int | None:
+    """The value whose layer can multiply the target's factor in as it goes: by blocks of outputs, or by phases.
+
+    Arguments:
+        moves: by value, their weights rounded.
+        target: the value whose tangents are wanted.
+
+    Returns:
+        The value; None where nothing elementwise follows such a layer.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
+    """
+    root = places(moves, target)[-1]
+    layer = moves.get(root)
+    by_parts = (isinstance(layer, Dense) and len(layer.columns) > 1) or (
+        isinstance(layer, Convolve) and layer.shuffle is not None
+    )
+    return root if root != target and by_parts else None
 
 
 def run_of(moves: Mapping[int, Move], chain: Sequence[int]) -> list[Scale]:
