@@ -30,9 +30,10 @@ FROM ${BASE}
 COPY --from=build /opt/magnet /opt/magnet
 RUN groupadd --system --gid 10001 magnet \
     && useradd --system --uid 10001 --gid magnet --home-dir /var/lib/magnet --create-home magnet \
-    && mkdir -p /generators && chown magnet:magnet /generators
+    && mkdir -p /generators /var/cache/magnet && chown magnet:magnet /generators /var/cache/magnet
 ENV PATH=/opt/magnet/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    NUMBA_CACHE_DIR=/var/cache/magnet \
     MAGNET_HOST=0.0.0.0 \
     MAGNET_PORT=50051 \
     MAGNET_STORE=/var/lib/magnet/banks \

@@ -21,6 +21,9 @@ COPIES = 3
 CUT_COPIES = 2
 """What all columns hold at the value where they are cut into blocks, and while they get there."""
 
+GRAMS = 5
+"""Gram matrices of a row: as they are summed, symmetric, those of all rows in one, and in the order of the solver."""
+
 NO_MEMORY = "can't allocate memory"
 
 
@@ -40,12 +43,24 @@ def piece_bytes(sweep: Sweep, tile_rows: int) -> int:
     Accuracy: an estimate from the graph; the memory test holds it against the measured peak.
     """
     rows = min(sweep.piece, tile_rows)
+    if sweep.program is not None:
+        return 4 * rows * sweep.numbers + line_bytes(sweep, tile_rows)
     size = torch.finfo(sweep.dtype).bits // 8
     whole = torch.finfo(sweep.generator.precision.dtype).bits // 8
     pushed = sweep.block * (COPIES * sweep.numbers + sweep.scratch) * size
     jacobians = COPIES + ROWS if sweep.row_by_row else CHUNK * tile_rows // rows + 2
     kept = jacobians * sweep.latent_dim * sweep.width * whole
     return rows * (pushed + kept) + CUT_COPIES * BLOCK_BYTES * bool(sweep.cut)
+
+
+def line_bytes(sweep: Sweep, tile_rows: int) -> int:
+    """Bytes of the Jacobians and Gram matrices that wait for their eigenvalues, of a sweep that is compiled."""
+    program = sweep.program
+    if program is None:
+        return 0
+    waiting = max(ROWS, sweep.piece) if sweep.row_by_row else CHUNK * tile_rows
+    jacobian = 4 * program.buffers[program.target].units * program.stride
+    return waiting * (jacobian + GRAMS * 8 * program.stride**2)
 
 
 def tile_bytes(sweep: Sweep, tile_rows: int) -> int:

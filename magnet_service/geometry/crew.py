@@ -79,9 +79,10 @@ def over_tiles(
     def some(found: Trace, tile: Tensor, rows: range) -> Measured:
         with torch.inference_mode():
             pieces = []
-            for row in rows:
+            for at in range(rows.start, rows.stop, sweep.piece):
                 stopped(should_stop)
-                pieces.append(measure.first(found.of_rows(row, row + 1), tile[row : row + 1]))
+                end = min(at + sweep.piece, rows.stop)
+                pieces.append(measure.first(found.of_rows(at, end), tile[at:end]))
             return measure.then(pieces)
 
     def by_row(found: Trace, tile: Tensor) -> list[Callable[[], Measured]]:

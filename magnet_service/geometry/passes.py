@@ -9,12 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from magnet_service.generator import Precision
 from magnet_service.geometry.budget import within_memory
 from magnet_service.geometry.crew import Measure, joined, over_tiles
 from magnet_service.geometry.engine import Engine
-from magnet_service.geometry.reduction import in_directions, log_determinant, log_spectrum, piece_of, standing
+from magnet_service.geometry.reduction import (
+    Piece,
+    in_directions,
+    log_determinant,
+    log_spectrum,
+    piece_of,
+    restricted,
+    standing,
+)
 from magnet_service.geometry.spectrum import gram, gram_log_singular_values, log_singular_values
 from magnet_service.geometry.sweep import Sweep, Trace, jacobian_rows
+from magnet_service.geometry.sweep import run as run_program
 from magnet_service.geometry.tangent_space import tangent_basis
 from magnet_service.geometry.tiles import tiles
 
@@ -70,8 +80,8 @@ def first_pass(
     least = min(columns, sweep.width)
     if rows.device.type == "cpu":
         measure = Measure(
-            lambda found, tile: piece_of(jacobian_rows(sweep, found), found.finite, basis_of(tile, tangent_space)),
-            lambda pieces: log_spectrum(pieces, sweep.outputs, engine.precision),
+            lambda found, tile: pushed(sweep, found, basis_of(tile, tangent_space)),
+            lambda pieces: log_spectrum(pieces, sweep.outputs, arithmetic(sweep)),
         )
         parts = list(run(sweep, tiles(rows, engine.tile_rows), measure, engine, should_stop))
     else:
@@ -150,8 +160,8 @@ def determinants(
     """
 
     measure = Measure(
-        lambda found, _: piece_of(jacobian_rows(sweep, found), found.finite),
-        lambda pieces: log_determinant(pieces, sweep.outputs, engine.precision),
+        lambda found, _: pushed(sweep, found, None),
+        lambda pieces: log_determinant(pieces, sweep.outputs, arithmetic(sweep)),
     )
     parts = list(run(sweep, tiles(rows, engine.tile_rows), measure, engine, should_stop))
     blank = (torch.empty(0, dtype=torch.float64), torch.ones(0, dtype=torch.bool))
@@ -166,6 +176,21 @@ def with_gram(sweep: Sweep, tangent_space: bool) -> Measure[tuple[Tensor, ...]]:
         return found.finite, gram(in_directions(jacobian_rows(sweep, found), basis_of(tile, tangent_space)))
 
     return Measure(kept, joined)
+
+
+def arithmetic(sweep: Sweep) -> Precision:
+    """What tangents are really computed in: compiled kernels have no bfloat16."""
+    precision = sweep.generator.precision
+    return Precision.FLOAT32 if sweep.program is not None else precision
+
+
+def pushed(sweep: Sweep, found: Trace, basis: Tensor | None) -> Piece:
+    """The Jacobians of a piece and their Gram matrices, by compiled kernels where the sweep has a program."""
+    if sweep.program is None:
+        return piece_of(jacobian_rows(sweep, found), found.finite, basis)
+    lines, grams = run_program(sweep.program, found)
+    tangents = lines[:, :, : sweep.latent_dim].mT
+    return Piece(tangents, found.finite, basis, restricted(grams, basis), lines)
 
 
 def basis_of(tile: Tensor, tangent_space: bool) -> Tensor | None:

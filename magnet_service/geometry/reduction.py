@@ -13,6 +13,8 @@ from torch import Tensor
 
 from magnet_service.generator import Precision
 from magnet_service.generator.operations.kernels import product
+from magnet_service.geometry.kernels.determinants import half_log_determinants
+from magnet_service.geometry.kernels.refinement import refined_grams
 from magnet_service.geometry.spectrum import gram, gram_log_singular_values, trusted
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "log_determinant",
     "log_spectrum",
     "piece_of",
+    "restricted",
     "standing",
 ]
 
@@ -51,12 +54,15 @@ class Piece:
         finite: whether a row's outputs are finite.
         basis: orthonormal directions to restrict the Jacobian to, float64; None for all columns.
         grams: Gram matrices of the restricted Jacobians, from products in the dtype of the tangents, float64.
+        lines: [rows, outputs, stride], the same tangents with their columns together, as compiled kernels make them;
+            None for others.
     """
 
     tangents: Float[Tensor, "rows columns width"]
     finite: Bool[Tensor, " rows"]
     basis: Float[Tensor, "rows less columns"] | None
     grams: Float[Tensor, "rows side side"]
+    lines: Float[Tensor, "rows outputs stride"] | None = None
 
 
 def piece_of(tangents: Tensor, finite: Tensor, basis: Tensor | None = None) -> Piece:
@@ -80,9 +86,9 @@ def piece_of(tangents: Tensor, finite: Tensor, basis: Tensor | None = None) -> P
     if tangents.shape[2] < tangents.shape[1]:
         grams = gram(in_directions(tangents, basis))
     elif tangents.dtype == torch.float64:
-        grams = _restricted(gram(tangents), basis)
+        grams = restricted(gram(tangents), basis)
     else:
-        grams = _restricted(_single_gram(tangents), basis)
+        grams = restricted(_single_gram(tangents), basis)
     return Piece(tangents, finite, basis, grams)
 
 
@@ -119,12 +125,16 @@ def log_spectrum(
         return logs, standing(logs, shape, precision, finite)
     limit = ROUGH_CONDITION if precision is Precision.BFLOAT16 else SINGLE_CONDITION
     stands = (logs[:, 0] - logs[:, -1] <= log(limit)) & standing(logs, shape, precision, finite)
+    again: list[int] = []
+    refined: list[Tensor] = []
     for row, alone in rows_alone(pieces, ~stands & finite):
-        refined = _refined(alone)
-        if refined is None:
-            refined = gram(in_directions(alone.tangents, alone.basis))
-        logs[row] = gram_log_singular_values(refined, columns)[0]
-        stands[row] = standing(logs[row : row + 1], shape, precision, finite[row : row + 1])[0]
+        found = _refined(alone)
+        again.append(row)
+        refined.append(gram(in_directions(alone.tangents, alone.basis)) if found is None else found)
+    if again:
+        better = gram_log_singular_values(torch.cat(refined), columns)
+        logs[again] = better
+        stands[again] = standing(better, shape, precision, finite[again])
     return logs, stands
 
 
@@ -137,7 +147,8 @@ def rows_alone(pieces: Sequence[Piece], wanted: Bool[Tensor, " rows"]) -> Iterat
         for row in wanted[start : start + len(piece.finite)].nonzero().flatten().tolist():
             one = slice(row, row + 1)
             basis = None if piece.basis is None else piece.basis[one]
-            yield start + row, Piece(piece.tangents[one], piece.finite[one], basis, piece.grams[one])
+            lines = None if piece.lines is None else piece.lines[one]
+            yield start + row, Piece(piece.tangents[one], piece.finite[one], basis, piece.grams[one], lines)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -223,14 +234,17 @@ def estimated(
 
     Accuracy: two steps of power and inverse iteration find the condition number of J within a factor of about 2.
     """
+    if grams.device.type == "cpu":
+        nats, squared, positive = half_log_determinants(grams)
+        return nats, finite & positive & (squared <= SINGLE_CONDITION**2)
     lower, status = torch.linalg.cholesky_ex(grams)
     pivots = lower.diagonal(dim1=1, dim2=2)
     low = high = torch.ones_like(pivots)[:, :, None]
     for _ in range(POWER_STEPS):
         low = torch.cholesky_solve(low / torch.linalg.vector_norm(low, dim=1, keepdim=True), lower)
         high = grams @ (high / torch.linalg.vector_norm(high, dim=1, keepdim=True))
-    squared = torch.linalg.vector_norm(low, dim=1) * torch.linalg.vector_norm(high, dim=1)
-    return pivots.log().sum(1), finite & (status == 0) & (squared[:, 0] <= SINGLE_CONDITION**2)
+    norms = torch.linalg.vector_norm(low, dim=1) * torch.linalg.vector_norm(high, dim=1)
+    return pivots.log().sum(1), finite & (status == 0) & (norms[:, 0] <= SINGLE_CONDITION**2)
 
 
 def _single_gram(tangents: Tensor) -> Tensor:
@@ -254,7 +268,7 @@ def _symmetric(row: Tensor) -> Tensor:
     return made
 
 
-def _restricted(grams: Tensor, basis: Tensor | None) -> Tensor:
+def restricted(grams: Tensor, basis: Tensor | None) -> Tensor:
     """B G B^T."""
     return grams if basis is None else basis @ grams @ basis.mT
 
@@ -266,6 +280,13 @@ def in_directions(tangents: Tensor, basis: Tensor | None) -> Tensor:
 
 def _refined(row: Piece) -> Tensor | None:
     """L (Y Y^T) L^T of one row, Y = L^-1 B J^T; None without Cholesky factor, or where Y is far from orthonormal."""
+    if row.lines is not None:
+        made, near = torch.empty_like(row.grams), torch.zeros(1, dtype=torch.bool)
+        bases = row.grams[:0] if row.basis is None else row.basis.contiguous()
+        first, chosen = row.grams.contiguous().numpy(), torch.zeros(1, dtype=torch.int64).numpy()
+        distance = 1 / sqrt(SINGLE_CONDITION)
+        refined_grams(row.lines.numpy(), chosen, first, bases.numpy(), distance, made.numpy(), near.numpy())
+        return made if bool(near) else None
     lower, status = torch.linalg.cholesky_ex(row.grams[0])
     if int(status) != 0:
         return None

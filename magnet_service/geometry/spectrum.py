@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from magnet_service.geometry.kernels.eigenvalues import log_singular_values_of_grams
+
 __all__ = ["gram", "gram_log_singular_values", "log_singular_values", "trusted"]
 
 GRAM_ERROR = 2.5e-7
@@ -53,20 +55,19 @@ def gram_log_singular_values(
         count: how many of the largest are wanted; all where None.
 
     Returns:
-        Log singular values in nats; NaN where rounding made an eigenvalue negative.
+        Log singular values in nats; no finite number where rounding made an eigenvalue negative.
 
     Raises:
         Nothing.
 
     Accuracy: an absolute error of about eps lambda_1 in each lambda_i: see `trusted`.
     """
+    if grams.device.type == "cpu":
+        return log_singular_values_of_grams(grams)[:, :count]
     # Sums of squares: where anything in the Jacobian is not finite, the trace is not.
     finite = grams.diagonal(dim1=1, dim2=2).sum(1).isfinite()[:, None]
-    # LAPACK fails the whole batch for one NaN, so such rows are solved as zeros and overwritten.
-    solvable = (
-        grams if grams.device.type == "cpu" and bool(finite.all()) else torch.where(finite[:, :, None], grams, 0.0)
-    )
-    eigenvalues = torch.linalg.eigvalsh(solvable).flip(1)[:, :count]
+    # The solver fails the whole batch for one NaN, so such rows are solved as zeros and overwritten.
+    eigenvalues = torch.linalg.eigvalsh(torch.where(finite[:, :, None], grams, 0.0)).flip(1)[:, :count]
     return torch.where(finite, eigenvalues.log() / 2, torch.nan)
 
 

@@ -25,14 +25,23 @@ def rows_one_by_one() -> Iterator[None]:
     """Rows of networks that a test can afford are done one at a time too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparation, "ROW_WORK", 60e6)
+        patch.setattr(preparation, "COMPILED_ROW_WORK", 60e6)
         yield
 
 
+@pytest.fixture(scope="module", params=[False, True], ids=["operations", "compiled"])
+def compiles(request: pytest.FixtureRequest) -> Iterator[bool]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "COMPILES", request.param)
+        yield request.param
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["tiles", "rows"])
-def sweep(request: pytest.FixtureRequest) -> Sweep:
+def sweep(request: pytest.FixtureRequest, compiles: bool) -> Sweep:
     sizes = (12, 512, 512, 5000) if request.param else (12, 30, 40)
     found = prepare(Generator.from_module(dense(*sizes, seed=1, head=nn.Tanh()), 12), Manifold.OUTPUT)
     assert found.row_by_row == request.param
+    assert (found.program is not None) == compiles
     return found
 
 

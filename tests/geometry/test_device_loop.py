@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry.crew import over_tiles
 from magnet_service.geometry.passes import with_gram
-from magnet_service.geometry.sweep import prepare
+from magnet_service.geometry.sweep import preparation, prepare
 from magnet_service.geometry.tiles import tiles
 from tests.geometry.oracles import dense, random_latents
 
@@ -51,6 +51,12 @@ class Watch(TorchDispatchMode):
         if name in READS_BACK or indexed_by_mask or to_host:
             self.waits.append(str(func))
         return func(*args, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU stands for a device, where nothing is compiled."""
+    monkeypatch.setattr(preparation, "COMPILES", False)
 
 
 def loop(generator: Generator, latents: torch.Tensor, tangent_space: bool) -> None:

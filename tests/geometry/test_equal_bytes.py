@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from magnet_service.errors import Cancelled
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry import Engine, Volumes, crew, volumes
-from magnet_service.geometry.sweep import preparation
-from tests.generator.families import by_name, generator_of
+from magnet_service.geometry.sweep import preparation, prepare
+from tests.generator.families import by_name
 from tests.geometry.oracles import dense, random_latents
 
 FIELDS = ("log_singular_values", "rank", "recomputed", "finite")
 
 
+@pytest.fixture(scope="module", autouse=True, params=[False, True], ids=["operations", "compiled"])
+def compiles(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """The rule holds for sweeps that are compiled and for those that are not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "COMPILES", request.param)
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def generator() -> Generator:
+def generator(compiles: bool) -> Generator:
     """Some rows of it need float64, some do not."""
     return Generator.from_module(dense(12, 22, 80, 70, seed=1), 12)
 
@@ -34,11 +44,12 @@ def assert_same_bytes(found: Volumes, expected: Volumes, rows: slice = slice(Non
 @pytest.mark.parametrize("precision", list(Precision))
 @pytest.mark.parametrize("rows", [slice(16, 48), slice(48, 64), slice(32, 37), slice(0, 1)])
 def test_pages_that_begin_on_a_tile(
-    generator: Generator, latents: torch.Tensor, precision: Precision, rows: slice
+    generator: Generator, latents: torch.Tensor, compiles: bool, precision: Precision, rows: slice
 ) -> None:
     engine = Engine(precision=precision)
     whole = volumes(generator, latents, engine=engine)
-    assert 0 < int(whole.recomputed.sum()) < 64 or precision is Precision.BFLOAT16
+    rough = precision is Precision.BFLOAT16 and not compiles
+    assert 0 < int(whole.recomputed.sum()) < 64 or rough
     assert_same_bytes(volumes(generator, latents[rows], engine=engine), whole, rows)
 
 
@@ -99,6 +110,14 @@ def test_no_rows_are_answered_with_no_rows(generator: Generator) -> None:
     assert all(len(getattr(found, name)) == 0 for name in FIELDS)
 
 
+def test_bfloat16_that_is_compiled_is_float32(
+    generator: Generator, latents: torch.Tensor, compiles: bool
+) -> None:
+    single, rough = (volumes(generator, latents, engine=Engine(precision=name)) for name in tuple(Precision)[:2])
+    same = all(torch.equal(getattr(single, name), getattr(rough, name)) for name in FIELDS)
+    assert same == compiles
+
+
 def test_latents_in_float64_are_rounded_to_the_precision_first(generator: Generator) -> None:
     latents = random_latents(4, 20, 12, torch.float64)
     assert_same_bytes(volumes(generator, latents), volumes(generator, latents.float()))
@@ -124,9 +143,12 @@ def test_blocks_of_columns_change_nothing_beyond_rounding(
 
 
 @pytest.mark.parametrize("name", ["dcgan", "residual", "pooled"])
-def test_convolutions_too(name: str) -> None:
+def test_convolutions_too(name: str, compiles: bool) -> None:
     family = by_name(name)
-    generator, latents = generator_of(family), family.latents(48).float()
+    # A new one: what is kept of others may have been prepared otherwise.
+    generator = Generator.from_module(family.build(), family.latent_dim, family.latent_shape)
+    latents = family.latents(48).float()
+    assert compiles == (prepare(generator, Manifold.OUTPUT).program is not None)
     whole = volumes(generator, latents)
     assert_same_bytes(volumes(generator, latents[16:40]), whole, slice(16, 40))
     other = family.latents(16, seed=5).float()

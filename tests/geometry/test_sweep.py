@@ -1,4 +1,4 @@
-"""Every shortcut of a sweep against tangents pushed node by node, on networks large enough to take it."""
+"""Every shortcut of a sweep that is not compiled against tangents pushed node by node, on networks that take it."""
 
 from __future__ import annotations
 
@@ -79,9 +79,10 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def rows_one_by_one() -> Iterator[None]:
-    """Rows of networks that a test can afford are done one at a time too."""
+def not_compiled() -> Iterator[None]:
+    """Nothing is compiled, and rows of networks that a test can afford are done one at a time too."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparation, "COMPILES", False)
         patch.setattr(preparation, "ROW_WORK", 60e6)
         yield
 
@@ -217,4 +218,5 @@ def test_a_generator_that_ignores_its_latent() -> None:
 def test_pieces_are_bounded_by_the_cache(generators: dict[str, Generator]) -> None:
     for generator in generators.values():
         sweep = prepare(generator, Manifold.OUTPUT)
+        assert sweep.program is None
         assert sweep.piece == 1 or sweep.piece * DIM * sweep.numbers * 4 <= PIECE_BYTES

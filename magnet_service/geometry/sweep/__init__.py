@@ -8,8 +8,9 @@ into one factor.
 from __future__ import annotations
 
 from magnet_service.geometry.sweep.preparation import prepare
+from magnet_service.geometry.sweep.running import run
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.tangents import jacobian_rows
 from magnet_service.geometry.sweep.trace import Trace, trace
 
-__all__ = ["Sweep", "Trace", "jacobian_rows", "prepare", "trace"]
+__all__ = ["Sweep", "Trace", "jacobian_rows", "prepare", "run", "trace"]

@@ -13,8 +13,10 @@ from magnet_service.generator import Generator, Manifold
 from magnet_service.generator.execution import make_plan
 from magnet_service.generator.graph import Graph, Node, constants_of
 from magnet_service.generator.operations import TABLE, Kind
+from magnet_service.geometry.sweep.compilation import compile_moves
 from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
+from magnet_service.geometry.sweep.program import Affine, Program
 from magnet_service.geometry.sweep.sizes import block_columns, cut_before, kept_numbers, products, scratch, widest
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import bound_of
@@ -28,11 +30,30 @@ CONSTANT_NUMBERS = 1 << 26
 ROW_WORK = 150e6
 """Multiplications and additions of one row's tangents above which rows are done one by one, on one core each."""
 
+COMPILED_ROW_WORK = 1e9
+"""The same where rows are computed by compiled kernels."""
+
 BLOCK_BYTES = 14 << 20
 """Bytes of the widest layer's tangents in one push; more columns go in several."""
 
 PIECE_BYTES = 8 << 20
 """Bytes of the widest layer's tangents in one push of several rows."""
+
+LINE_BYTES = 2 << 20
+"""Bytes of the tangents that compiled kernels hold at once, of several rows where these are small."""
+
+WEIGHT_BYTES = 4 << 20
+"""Bytes of a layer's weights that no core's own cache holds, from which it pays to take several rows at once."""
+
+WEIGHT_ROWS = 4
+"""So many."""
+
+MOST_BYTES = 40 << 20
+"""Bytes of tangents up to which it does."""
+
+COMPILES = True
+"""Whether sweeps on the CPU are compiled where they can be, except in float64. BFLOAT16 is float32 there, which is the
+faster: most of what bfloat16 saves, idle units save already."""
 
 CONVOLUTIONS = ("convolution", "transposed_convolution")
 
@@ -85,11 +106,42 @@ class Preparation:
             self.moves[self.plan.target] = Dense(last, tail[1])
             self.readers[last] = 1
         self.keep_constants(self.plan.target)
-        row_by_row = self.generator.device.type == "cpu" and self.work() > ROW_WORK
-        if self.generator.device.type == "cpu":  # elsewhere, to ask which units are idle would make the host wait
+        on_cpu = self.generator.device.type == "cpu"
+        row_by_row = on_cpu and self.work() > ROW_WORK
+        program = None
+        narrow = self.dtype != torch.float64 and self.width() >= self.generator.latent_dim
+        if on_cpu and COMPILES and narrow:
+            moves = dict(sorted(self.moves.items()))
+            program = compile_moves(moves, self.shape_of, self.constants, self.plan.target, self.generator.latent_dim)
+        if program is not None:
+            return self.compiled(program, self.work() > COMPILED_ROW_WORK)
+        if on_cpu:  # elsewhere, to ask which units are idle would make the host wait
             choose_units(self.moves, self.readers, self.shape_of)
         round_weights(self.moves, self.shape_of, self.generator, self.dtype, row_by_row)
         return self.sized(row_by_row)
+
+    def compiled(self, program: Program, row_by_row: bool) -> Sweep:
+        """The sweep that a program runs; its moves say no more than what becomes of factors."""
+        whole = self.sized(row_by_row)
+        kept: dict[int, Move] = {
+            index: move for index, move in whole.moves.items() if isinstance(move, Scale | Rearrange)
+        }
+        round_weights(kept, self.shape_of, self.generator, self.dtype, row_by_row)
+        piece = max(1, LINE_BYTES // (4 * program.numbers))
+        if any(isinstance(step, Affine) and step.weights.nbytes > WEIGHT_BYTES for step in program.steps):
+            piece = max(piece, min(WEIGHT_ROWS, MOST_BYTES // (4 * program.numbers)))
+        return replace(
+            whole,
+            moves=kept,
+            program=program,
+            finisher=None,
+            dtype=torch.float32,
+            cut=0,
+            block=whole.latent_dim,
+            piece=piece,
+            numbers=program.numbers,
+            scratch=0,
+        )
 
     def identity(self) -> Tensor:
         """The tangents of the latent itself, float64."""
@@ -203,6 +255,7 @@ class Preparation:
             gain=1.0 if self.folded is None else float(bound_of(self.folded[1].flatten()[None])),
             target=target,
             moves=moves,
+            program=None,
             uses=uses,
             latent_dim=dim,
             width=self.width(),

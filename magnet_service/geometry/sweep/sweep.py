@@ -10,6 +10,7 @@ import torch
 from magnet_service.generator import Generator
 from magnet_service.generator.execution import Plan
 from magnet_service.geometry.sweep.moves import Move
+from magnet_service.geometry.sweep.program import Program
 
 __all__ = ["Sweep"]
 
@@ -25,6 +26,8 @@ class Sweep:
         target: the value whose tangents are wanted.
         moves: by value, in order; values that do not depend on the latent are absent, and so are those of an affine
             tail but the last, which then is the dense layer R of the tail's QR decomposition: singular values stay.
+        program: the same moves as compiled kernels run them; None where torch does. Of the moves only those that say
+            something of factors are kept then.
         uses: how many moves, and the target, read the tangents of a value.
         latent_dim: d, the columns.
         width: outputs of the matrix that the sweep gives, D or the tail's inputs.
@@ -49,6 +52,7 @@ class Sweep:
     gain: float
     target: int
     moves: Mapping[int, Move]
+    program: Program | None
     uses: Mapping[int, int]
     latent_dim: int
     width: int
