@@ -5,6 +5,7 @@ from __future__ import annotations
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.jacobian import jacobian
+from magnet_service.geometry.kernels.readiness import make_ready
 from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume, prefix_sums, volumes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "full_log_volumes",
     "jacobian",
     "log_volume",
+    "make_ready",
     "measure_error",
     "prefix_sums",
     "stamp",

@@ -21,6 +21,9 @@ COPIES = 3
 CUT_COPIES = 2
 """What all columns hold at the value where they are cut into blocks, and while they get there."""
 
+UNIT_NUMBERS = 4
+"""Numbers that a unit has beside its line where sweeps are compiled: its slope, and its place in lists of active ones."""
+
 GRAMS = 5
 """Gram matrices of a row: as they are summed, symmetric, those of all rows in one, and in the order of the solver."""
 
@@ -44,7 +47,8 @@ def piece_bytes(sweep: Sweep, tile_rows: int) -> int:
     """
     rows = min(sweep.piece, tile_rows)
     if sweep.program is not None:
-        return 4 * rows * sweep.numbers + line_bytes(sweep, tile_rows)
+        stride = sweep.program.stride
+        return 4 * rows * sweep.numbers * (stride + UNIT_NUMBERS) // stride + line_bytes(sweep, tile_rows)
     size = torch.finfo(sweep.dtype).bits // 8
     whole = torch.finfo(sweep.generator.precision.dtype).bits // 8
     pushed = sweep.block * (COPIES * sweep.numbers + sweep.scratch) * size

@@ -16,7 +16,7 @@ from magnet_service.geometry.tiles import tiles
 
 __all__ = ["ENGINE_VERSION", "Engine", "forward", "stamp", "stopped"]
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Raised whenever a change may alter a single bit of a forward or a volume."""
 
 

@@ -25,6 +25,7 @@ from magnet.v1 import (
 )
 from magnet_service.config import Settings
 from magnet_service.errors import Refused
+from magnet_service.geometry import make_ready
 from magnet_service.registry import Registry
 from magnet_service.rpc.backend import Backend
 from magnet_service.rpc.interceptor import CallInterceptor
@@ -84,6 +85,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
     readiness = Readiness(SERVICES, registry.generators.names)
     server = _server(settings, calls, Backend(registry, worker, operations, settings.max_message_bytes), readiness)
     try:
+        await asyncio.to_thread(make_ready)  # before anyone is told that calls are answered
         address = _bind(server, settings)
         await readiness.start()
         await server.start()

@@ -1,7 +1,8 @@
 """Measures how much memory the volumes of a convolutional generator take under a bound; run as a program of its own.
 
 Weights are prepared before, and the kernels have run once on a tiny network: what is measured is the computation
-alone. Prints one line of JSON: the bound, and the growth of the resident set at its peak, in bytes.
+alone. Prints one line of JSON: the bound, and the growth of the resident set at its peak, in bytes; and whether
+the sweep was compiled.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def main(precision: str, tile_rows: int, threads: int, workers: int) -> None:
     FORGET.write_text("5")  # the peak from now on
     before = resident("VmRSS")
     volumes(generator, torch.randn(4 * tile_rows, 32), engine=replace(engine, max_memory=bound))
-    print(json.dumps({"bound": bound, "growth": resident("VmHWM") - before}))
+    growth = resident("VmHWM") - before
+    print(json.dumps({"bound": bound, "growth": growth, "compiled": sweep.program is not None}))
 
 
 if __name__ == "__main__":

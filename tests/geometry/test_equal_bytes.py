@@ -110,9 +110,7 @@ def test_no_rows_are_answered_with_no_rows(generator: Generator) -> None:
     assert all(len(getattr(found, name)) == 0 for name in FIELDS)
 
 
-def test_bfloat16_that_is_compiled_is_float32(
-    generator: Generator, latents: torch.Tensor, compiles: bool
-) -> None:
+def test_bfloat16_that_is_compiled_is_float32(generator: Generator, latents: torch.Tensor, compiles: bool) -> None:
     single, rough = (volumes(generator, latents, engine=Engine(precision=name)) for name in tuple(Precision)[:2])
     same = all(torch.equal(getattr(single, name), getattr(rough, name)) for name in FIELDS)
     assert same == compiles
@@ -148,7 +146,8 @@ def test_convolutions_too(name: str, compiles: bool) -> None:
     # A new one: what is kept of others may have been prepared otherwise.
     generator = Generator.from_module(family.build(), family.latent_dim, family.latent_shape)
     latents = family.latents(48).float()
-    assert compiles == (prepare(generator, Manifold.OUTPUT).program is not None)
+    compiled = compiles and name != "pooled"  # which looks for the largest
+    assert compiled == (prepare(generator, Manifold.OUTPUT).program is not None)
     whole = volumes(generator, latents)
     assert_same_bytes(volumes(generator, latents[16:40]), whole, slice(16, 40))
     other = family.latents(16, seed=5).float()

@@ -258,14 +258,16 @@ class Compilation:
         if root.constant is not None or len(factors) != 1:
             return Buffer(root.units, None, None, root.constant)
         (factor,) = factors
+        wanted = torch.zeros(root.units, dtype=torch.bool)
+        for held in read:
+            wanted[held.lines[held.lines >= 0]] = True
         if factor is None:
-            only_target = len(read) == 1 and self.held[self.target].buffer == number
-            wanted = self.inverse(read[0].lines, root.units) if only_target else None
-            return Buffer(root.units, None, wanted, None)
-        order = self.inverse(read[0].factor_lines, root.units)
-        if order is None:
+            order = None if bool(wanted.all()) else torch.where(wanted, torch.arange(root.units), -1)
+            return Buffer(root.units, None, order, None)
+        places = self.inverse(read[0].factor_lines, root.units)
+        if places is None:
             return Buffer(root.units, None, None, None)
-        return Buffer(root.units, factor, order, None)
+        return Buffer(root.units, factor, torch.where(wanted, places, -1), None)
 
     def inverse(self, lines: Tensor, units: int) -> Tensor | None:
         """For every line the number that it is, -1 for none; None where several numbers are the same line."""
@@ -286,7 +288,10 @@ class Compilation:
         if not self.carries(held) or buffer.constant is not None:
             return False
         order = self.inverse(held.lines, buffer.units)
-        return order is not None and (buffer.order is not None or bool((order >= 0).all()))
+        if order is None:
+            return False
+        wanted = torch.ones(buffer.units, dtype=torch.bool) if buffer.order is None else buffer.order >= 0
+        return bool((wanted == (order >= 0)).all())
 
     def copy(self, value: int) -> int:
         """A buffer with the lines of a value in its own order and with its factor."""

@@ -64,8 +64,9 @@ class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.V
     PRECISION_FLOAT64: _Precision.ValueType  # 2
     """Double precision."""
     PRECISION_BFLOAT16: _Precision.ValueType  # 3
-    """Outputs, latents and weights as in FLOAT32, only tangents in bfloat16. Used for log v_k no further than its error,
-    measured at 64 latents, stays at 0.05 nats: beyond that it is refused, or FLOAT32 takes its place and says so.
+    """Outputs, latents and weights as in FLOAT32, only tangents may be rounded to bfloat16; on the CPU they are where that
+    is faster. Used for log v_k no further than its error, measured at 64 latents, stays at 0.05 nats: beyond that it is
+    refused, or FLOAT32 takes its place and says so.
     """
 
 class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
@@ -78,8 +79,9 @@ PRECISION_FLOAT32: Precision.ValueType  # 1
 PRECISION_FLOAT64: Precision.ValueType  # 2
 """Double precision."""
 PRECISION_BFLOAT16: Precision.ValueType  # 3
-"""Outputs, latents and weights as in FLOAT32, only tangents in bfloat16. Used for log v_k no further than its error,
-measured at 64 latents, stays at 0.05 nats: beyond that it is refused, or FLOAT32 takes its place and says so.
+"""Outputs, latents and weights as in FLOAT32, only tangents may be rounded to bfloat16; on the CPU they are where that
+is faster. Used for log v_k no further than its error, measured at 64 latents, stays at 0.05 nats: beyond that it is
+refused, or FLOAT32 takes its place and says so.
 """
 Global___Precision: _TypeAlias = Precision  # noqa: Y015
 
