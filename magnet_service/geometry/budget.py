@@ -22,7 +22,7 @@ CUT_COPIES = 2
 """What all columns hold at the value where they are cut into blocks, and while they get there."""
 
 UNIT_NUMBERS = 4
-"""Numbers that a unit has beside its line where sweeps are compiled: its slope, and its place in lists of active ones."""
+"""Numbers that a unit of a compiled sweep has beside its line: its slope, and its place in lists of active ones."""
 
 GRAMS = 5
 """Gram matrices of a row: as they are summed, symmetric, those of all rows in one, and in the order of the solver."""

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from magnet_service.geometry.kernels.blocks import gram_block, weighted_block
 from magnet_service.geometry.kernels.compiling import compiled
 
-__all__ = ["affine", "combine", "gram"]
+__all__ = ["SEGMENT", "affine", "combine", "gram", "grams_of"]
 
 Numbers = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Places = NDArray[np.int32]
 
 LANES = 16
+SEGMENT = 192
+"""Units whose products in a Gram matrix are summed in float32 before they are added in float64."""
+
 SPARE = 8
 """Places after a list of outputs, which a block that is not full reads."""
 
@@ -64,6 +67,22 @@ def gram(tangents: Numbers, start: int, stride: int, count: int, grams: Wide, gr
             for part in range(line, line + 8, high):
                 gram_block((high, wide), tangents, (start, stride), count, (part, at * LANES), grams, gram_start)
             at += wide
+
+
+@compiled
+def grams_of(lines: Numbers, grams: Wide) -> None:
+    """Add the Gram matrices of all lines of some rows, float32 sums of a segment of them at a time.
+
+    Arguments:
+        lines: [rows, units, stride].
+        grams: [rows, stride, stride], as in `gram`.
+    """
+    rows, units, stride = lines.shape
+    flat, flat_grams = lines.reshape(-1), grams.reshape(-1)
+    for row in range(rows):
+        for first in range(0, units, SEGMENT):
+            start = (row * units + first) * stride
+            gram(flat, start, stride, min(SEGMENT, units - first), flat_grams, row * stride * stride)
 
 
 @compiled

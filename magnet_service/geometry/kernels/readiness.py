@@ -7,7 +7,7 @@ import torch
 
 from magnet_service.geometry.kernels.determinants import half_log_determinants
 from magnet_service.geometry.kernels.eigenvalues import log_singular_values_of_grams
-from magnet_service.geometry.kernels.layers import LANES, affine, combine, gram
+from magnet_service.geometry.kernels.layers import LANES, affine, combine, grams_of
 from magnet_service.geometry.kernels.refinement import refined_grams
 
 __all__ = ["make_ready"]
@@ -25,7 +25,7 @@ def make_ready() -> None:
     taps, segments = np.zeros((1, 2), np.int32), np.array([[0, 1, 0, 1]], np.int32)
     affine(lines, False, slopes, place, 1, slopes, taps, starts, place, segments, 1, made, slopes, True, grams)
     combine(lines, False, slopes, place, made, slopes, False)
-    gram(lines.reshape(-1), 0, LANES, 1, grams.reshape(-1), 0)
+    grams_of(lines, grams)
     ones = torch.ones(1, 1, 1, dtype=torch.float64)
     first = ones.numpy()
     refined_grams(lines, np.zeros(1, np.int64), first, first[:0], 1.0, first.copy(), np.zeros(1, np.bool_))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from magnet_service.geometry.kernels.blocks import weighted_block
 from magnet_service.geometry.kernels.compiling import compiled
-from magnet_service.geometry.kernels.layers import LANES, SPARE, gram, next_lines, next_vectors
+from magnet_service.geometry.kernels.layers import LANES, SEGMENT, SPARE, gram, next_lines, next_vectors
 
 __all__ = ["refined_grams"]
 
@@ -15,9 +15,6 @@ Numbers = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Places = NDArray[np.int64]
 Truths = NDArray[np.bool_]
-
-AT_ONCE = 192
-"""Lines whose products are summed in float32 before they are added in float64."""
 
 
 @compiled
@@ -63,17 +60,17 @@ def turned_gram(lines: Numbers, turn: Numbers, scratch: Numbers, grams: Wide) ->
     Arguments:
         lines: [units, stride].
         turn: [stride, stride].
-        scratch: [AT_ONCE, stride].
+        scratch: [SEGMENT, stride].
         grams: [stride, stride], float64, zeros; its lower triangle is written.
     """
     units, stride = lines.shape
     places = np.arange(stride).astype(np.int32)
-    outputs = np.arange(AT_ONCE + SPARE).astype(np.int32)
-    ones = np.ones(AT_ONCE, np.float32)
+    outputs = np.arange(SEGMENT + SPARE).astype(np.int32)
+    ones = np.ones(SEGMENT, np.float32)
     flat, flat_turn, flat_scratch = lines.reshape(-1), turn.reshape(-1), scratch.reshape(-1)
-    for first in range(0, units, AT_ONCE):
-        count = min(AT_ONCE, units - first)
-        for spare in range(count, AT_ONCE + SPARE):  # what a block that is not full repeats
+    for first in range(0, units, SEGMENT):
+        count = min(SEGMENT, units - first)
+        for spare in range(count, SEGMENT + SPARE):  # what a block that is not full repeats
             outputs[spare] = count - 1
         vector = 0
         while vector < stride // LANES:
@@ -110,7 +107,7 @@ def refined_grams(
     """
     stride, side = lines.shape[2], first.shape[1]
     upper, inverse = np.zeros((side, side)), np.empty((side, side))
-    turn, scratch = np.empty((stride, stride), np.float32), np.empty((AT_ONCE, stride), np.float32)
+    turn, scratch = np.empty((stride, stride), np.float32), np.empty((SEGMENT, stride), np.float32)
     product, half, second = np.empty((stride, side)), np.empty((side, side)), np.empty((stride, stride))
     for number in range(len(rows)):
         found[number] = False

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from magnet_service.generator.graph import Node
 from magnet_service.generator.operations import Operation
-from magnet_service.geometry.kernels.layers import LANES
+from magnet_service.geometry.kernels.layers import LANES, SEGMENT
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program
 from magnet_service.geometry.sweep.sites import Sites, sites_of
@@ -22,9 +22,6 @@ __all__ = ["compile_moves"]
 
 OUTPUTS_AT_ONCE = 96
 """Outputs of a wide dense layer that are done for all rows before the next ones: their weights stay in cache."""
-
-LEAST_GRAM = 192
-"""Units of the last layer from which a Gram matrix is summed at once."""
 
 FACTOR_BLOCK = 64
 """Inputs and outputs of a triangular factor that count as one site, so that the zero half costs nothing."""
@@ -393,7 +390,7 @@ class Compilation:
         outputs = sites.outputs
         at_once = len(sites.bases)
         if self.held[self.target].buffer == self.held[index].buffer:
-            at_once = -(-LEAST_GRAM // outputs)
+            at_once = -(-SEGMENT // outputs)
         spans = [(first, min(first + at_once, len(sites.bases))) for first in range(0, len(sites.bases), at_once)]
         groups = move.node.integer("groups")
         by_pixel = lines.reshape(channels, high * wide).t().reshape(-1)

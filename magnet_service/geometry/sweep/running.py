@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magnet_service.geometry.kernels.layers import affine, combine, gram
+from magnet_service.geometry.kernels.layers import affine, combine, grams_of
 from magnet_service.geometry.sweep.program import Affine, Combine, Program
 from magnet_service.geometry.sweep.trace import Trace
 
@@ -120,6 +120,4 @@ class Run:
             shared = source.constant is not None
             combine(self.lines_of(part.source), shared, slopes, part.lines, made, own, number > 0)
         if target:
-            stride, units = self.program.stride, made.shape[1]
-            for row in range(self.rows):
-                gram(made.reshape(-1), row * units * stride, stride, units, self.grams.reshape(-1), row * stride**2)
+            grams_of(made, self.grams)
