@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from magnet_service.geometry.kernels.layers import affine, combine, gram
-from magnet_service.geometry.kernels.refinement import AT_ONCE, refined_grams
+from magnet_service.geometry.kernels.refinement import SEGMENT, refined_grams
 from magnet_service.geometry.reduction import SINGLE_CONDITION
 
 Numbers = NDArray[np.float32]
@@ -364,7 +364,7 @@ def assert_refined(made: Wide, exact: Wide, condition: float) -> None:
 
 @pytest.mark.parametrize("condition", [1.5, 30.0, 1e3, 1e4, 1e5])
 @pytest.mark.parametrize(
-    ("units", "columns", "stride"), [(90, 12, 16), (AT_ONCE + 7, 31, 32), (400, 64, 64), (97, 70, 80)]
+    ("units", "columns", "stride"), [(90, 12, 16), (SEGMENT + 7, 31, 32), (400, 64, 64), (97, 70, 80)]
 )
 def test_refined_matrices_are_linear_in_the_condition_number(
     condition: float, units: int, columns: int, stride: int

@@ -54,12 +54,13 @@ def invert(upper: Wide, inverse: Wide) -> None:
 
 
 @compiled
-def turned_gram(lines: Numbers, turn: Numbers, scratch: Numbers, grams: Wide) -> None:
+def turned_gram(lines: Numbers, turn: Numbers, triangular: bool, scratch: Numbers, grams: Wide) -> None:
     """The Gram matrix of lines times a matrix.
 
     Arguments:
         lines: [units, stride].
         turn: [stride, stride].
+        triangular: whether all below its diagonal is 0.
         scratch: [SEGMENT, stride].
         grams: [stride, stride], float64, zeros; its lower triangle is written.
     """
@@ -75,12 +76,13 @@ def turned_gram(lines: Numbers, turn: Numbers, scratch: Numbers, grams: Wide) ->
         vector = 0
         while vector < stride // LANES:
             wide = next_vectors(stride // LANES - vector)
+            terms = (vector + wide) * LANES if triangular else stride
             at = 0
             while at < count:
                 tall = next_lines(count - at, wide)
                 weighted_block(
                     (tall, wide), flat, (first * stride, stride), flat_turn, (vector * LANES, stride), (places, places),
-                    stride, outputs, at, flat_scratch, vector * LANES, ones, 0,
+                    terms, outputs, at, flat_scratch, vector * LANES, ones, 0,
                 )  # fmt: skip
                 at += tall
             vector += wide
@@ -126,7 +128,7 @@ def refined_grams(
         else:
             turn[:side, :side] = inverse
         second[:, :] = 0.0
-        turned_gram(lines[rows[number]], turn, scratch, second)
+        turned_gram(lines[rows[number]], turn, len(bases) == 0, scratch, second)
         near = True
         for line in range(side):
             for place in range(line + 1):
