@@ -83,7 +83,7 @@ def turned_gram(lines: Numbers, turn: Numbers, scratch: Numbers, grams: Wide) ->
                 tall = next_lines(count - at, wide)
                 weighted_block(
                     (tall, wide), flat, (first * stride, stride), flat_turn, (vector * LANES, stride), (places, places),
-                    stride, outputs, at, flat_scratch, vector * LANES, ones, 0,
+                    stride, outputs, at, flat_scratch, (vector * LANES, stride), ones, 0,
                 )  # fmt: skip
                 at += tall
             vector += wide

@@ -14,6 +14,7 @@ from torch import Tensor
 from magnet_service.generator.graph import Node
 from magnet_service.generator.operations import Operation
 from magnet_service.geometry.kernels.layers import LANES
+from magnet_service.geometry.kernels.rounded import MASKED
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program
 from magnet_service.geometry.sweep.sites import Sites, sites_of
@@ -25,6 +26,12 @@ OUTPUTS_AT_ONCE = 96
 
 LEAST_GRAM = 192
 """Units of the last layer from which a Gram matrix is summed at once."""
+
+LEAST_ROUNDED = 1024
+"""Outputs of the last layer, where it is dense, from which it is worth being rounded to bfloat16."""
+
+ROUNDED_AT_ONCE = 192
+"""As `OUTPUTS_AT_ONCE`, of such a layer."""
 
 FACTOR_BLOCK = 64
 """Inputs and outputs of a triangular factor that count as one site, so that the zero half costs nothing."""
@@ -80,6 +87,7 @@ def compile_moves(
     constants: Callable[[int], Mapping[str, Tensor]],
     target: int,
     latent_dim: int,
+    rounds: bool = False,
 ) -> Program | None:
     """The program of a sweep.
 
@@ -89,6 +97,7 @@ def compile_moves(
         constants: what the rules of the node of a value read, float64.
         target: the value whose tangents are wanted.
         latent_dim: d.
+        rounds: whether weights and tangents of a wide last dense layer are rounded to bfloat16.
 
     Returns:
         The program; None where some move is none of those that kernels run: dense layers, two-dimensional convolutions,
@@ -97,12 +106,12 @@ def compile_moves(
     Raises:
         Nothing.
 
-    Accuracy: weights are rounded to float32 once.
+    Accuracy: weights are rounded to float32 once; where `rounds`, those of such a layer to bfloat16 after that.
     """
     if target not in moves:
         return None
     try:
-        return Compilation(moves, shape_of, constants, target, latent_dim).run()
+        return Compilation(moves, shape_of, constants, target, latent_dim, rounds).run()
     except Unsupported:
         return None
 
@@ -117,12 +126,14 @@ class Compilation:
         constants: Callable[[int], Mapping[str, Tensor]],
         target: int,
         latent_dim: int,
+        rounds: bool,
     ) -> None:
         self.moves = moves
         self.shape_of = shape_of
         self.constants = constants
         self.target = target
         self.columns = latent_dim
+        self.rounds = rounds
         self.stride = -(-latent_dim // LANES) * LANES
         self.roots: list[Root] = []
         self.held: dict[int, Held] = {}
@@ -347,14 +358,17 @@ class Compilation:
         outputs, channels = move.weight.shape
         sites = len(lines) // channels
         taps = np.stack([np.arange(sites), np.zeros(sites)], 1).astype(np.int32)
-        spans = [(first, min(first + OUTPUTS_AT_ONCE, outputs)) for first in range(0, outputs, OUTPUTS_AT_ONCE)]
+        last = self.held[self.target].buffer == self.held[index].buffer
+        rounds = self.rounds and last and sites == 1 and outputs >= LEAST_ROUNDED
+        most = ROUNDED_AT_ONCE if rounds else OUTPUTS_AT_ONCE
+        spans = [(first, min(first + most, outputs)) for first in range(0, outputs, most)]
         segments = [(site, site + 1, *span) for site in range(sites) for span in spans]
         return Affine(
             made=self.held[index].buffer,
             source=buffer,
             lines=lines.to(torch.int32).numpy(),
             channels=channels,
-            weights=rounded(move.weight),
+            weights=halved(move.weight) if rounds else rounded(move.weight),
             taps=taps,
             starts=np.arange(sites + 1, dtype=np.int32),
             bases=np.zeros(sites, np.int32),
@@ -417,6 +431,9 @@ class Compilation:
         for number, step in enumerate(self.steps):
             alive[step.made] = self.buffers[step.made].units * self.stride
             held = sum(alive.values())
+            if isinstance(step, Affine) and step.rounds:  # pairs of bfloat16: inputs, weights and outputs of a segment
+                outputs, width = ROUNDED_AT_ONCE, step.weights.shape[1]
+                held += (width + outputs) * self.stride // 2 + outputs * (width + MASKED) // 2
             most = max(most, held)
             alive = {index: size for index, size in alive.items() if last[index] > number or index == target}
         return most
@@ -425,4 +442,13 @@ class Compilation:
 def rounded(weight: Tensor) -> NDArray[np.float32]:
     """Weights in float32, line after line."""
     made: NDArray[np.float32] = weight.to(torch.float32).contiguous().numpy()
+    return made
+
+
+def halved(weight: Tensor) -> NDArray[np.uint16]:
+    """The bits of weights in bfloat16, lines filled up with zeros as `affine_rounded` reads them."""
+    outputs, inputs = weight.shape
+    filled = torch.zeros(outputs, -(-inputs // MASKED) * MASKED, dtype=torch.bfloat16)
+    filled[:, :inputs] = weight.to(torch.float32)
+    made: NDArray[np.uint16] = filled.view(torch.int16).numpy().view(np.uint16)
     return made

@@ -13,6 +13,7 @@ __all__ = ["Affine", "Buffer", "Combine", "Part", "Program"]
 
 Places = NDArray[np.int32]
 Numbers = NDArray[np.float32]
+Words = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Affine:
-    """A dense layer or convolution; see `kernels.layers.affine`.
+    """A dense layer or convolution; see `kernels.layers.affine`, and `kernels.rounded.affine_rounded` where it rounds.
 
     Attributes:
         made: buffer written.
         source: buffer read.
         lines: of the input's units.
         channels: of an input site.
-        weights: float32.
+        weights: float32; the bits of bfloat16 in a layer of one site whose tangents are rounded to that.
         taps: input site and column.
         starts: of a site's taps.
         bases: line of the weights of a site's first unit.
@@ -54,12 +55,17 @@ class Affine:
     source: int
     lines: Places
     channels: int
-    weights: Numbers
+    weights: Numbers | Words
     taps: Places
     starts: Places
     bases: Places
     segments: Places
     outputs: int
+
+    @property
+    def rounds(self) -> bool:
+        """Whether weights and tangents are rounded to bfloat16."""
+        return self.weights.dtype == np.uint16
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Program:
         stride: numbers in a line, d filled up.
         last: for each buffer the step that reads it last.
         target: the buffer of the Jacobian; its lines are outputs, in any order.
-        numbers: in a row's buffers that are held at once.
+        numbers: in a row's buffers, and what a layer adds to them, that are held at once.
     """
 
     steps: tuple[Affine | Combine, ...]
@@ -115,3 +121,8 @@ class Program:
     last: Sequence[int]
     target: int
     numbers: int
+
+    @property
+    def rounds(self) -> bool:
+        """Whether some layer rounds its weights and tangents to bfloat16."""
+        return any(isinstance(step, Affine) and step.rounds for step in self.steps)
