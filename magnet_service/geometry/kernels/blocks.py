@@ -11,14 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from magnet_service.geometry.kernels.vectors import (
-    DOUBLE_LANES,
-    SINGLE_LANES,
-    VECTORS,
-    dot_product_and_sum,
-    product_and_sum,
-    spread,
-)
+from magnet_service.geometry.kernels.halves import dot_product_and_sum
+from magnet_service.geometry.kernels.vectors import DOUBLE_LANES, SINGLE_LANES, VECTORS, product_and_sum, spread
 
 __all__ = ["gram_block", "weighted_block"]
 

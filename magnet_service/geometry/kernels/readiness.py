@@ -15,7 +15,7 @@ __all__ = ["make_ready"]
 
 
 def make_ready() -> None:
-    """Call every kernel once: about ten seconds on a machine that has never run them, a fraction of one after that.
+    """Call every kernel once: about twenty seconds on a machine that has never run them, a fraction of one after that.
 
     Raises:
         Nothing.

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from magnet_service.geometry.kernels.blocks import weighted_block
 from magnet_service.geometry.kernels.compiling import compiled
+from magnet_service.geometry.kernels.halves import compress, store_pairs
 from magnet_service.geometry.kernels.layers import LANES, SPARE, find_active, gram, next_lines, next_vectors
-from magnet_service.geometry.kernels.vectors import compress, load, splat, store_pairs
+from magnet_service.geometry.kernels.vectors import load, splat
 
 __all__ = ["MASKED", "affine_rounded", "runs_rounded"]
 

@@ -16,7 +16,7 @@ from magnet_service.generator.operations import Operation
 from magnet_service.geometry.kernels.layers import LANES
 from magnet_service.geometry.kernels.rounded import MASKED
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
-from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program
+from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program, Rounded
 from magnet_service.geometry.sweep.sites import Sites, sites_of
 
 __all__ = ["compile_moves"]
@@ -141,7 +141,7 @@ class Compilation:
         self.sites: dict[int, Sites] = {}
         self.copies: dict[int, int] = {}
         self.buffers: list[Buffer] = []
-        self.steps: list[Affine | Combine] = []
+        self.steps: list[Affine | Rounded | Combine] = []
 
     def run(self) -> Program:
         """See where every value's tangents stand, which factor every buffer's lines carry, then write the steps."""
@@ -159,7 +159,7 @@ class Compilation:
         target = held.buffer if self.is_target(held) else self.copy(self.target)
         last = [0] * len(self.buffers)
         for number, step in enumerate(self.steps):
-            for source in (step.source,) if isinstance(step, Affine) else (part.source for part in step.parts):
+            for source in (part.source for part in step.parts) if isinstance(step, Combine) else (step.source,):
                 last[source] = number
         return Program(
             tuple(self.steps), tuple(self.buffers), self.columns, self.stride, last, target, self.numbers(last, target)
@@ -348,7 +348,7 @@ class Compilation:
         folded = index == self.target and len(weight) == weight.shape[1] == prod(self.shape_of(move.source))
         return folded and len(weight) > FACTOR_BLOCK and not bool(weight.tril(-1).any())
 
-    def affine(self, index: int, move: Dense | Convolve) -> Affine:
+    def affine(self, index: int, move: Dense | Convolve) -> Affine | Rounded:
         """The step of a dense layer or a convolution."""
         buffer, lines = self.source(move.source)
         if isinstance(move, Convolve):
@@ -358,21 +358,25 @@ class Compilation:
         outputs, channels = move.weight.shape
         sites = len(lines) // channels
         taps = np.stack([np.arange(sites), np.zeros(sites)], 1).astype(np.int32)
-        last = self.held[self.target].buffer == self.held[index].buffer
+        made = self.held[index].buffer
+        last = made == self.held[self.target].buffer
         rounds = self.rounds and last and sites == 1 and outputs >= LEAST_ROUNDED
         most = ROUNDED_AT_ONCE if rounds else OUTPUTS_AT_ONCE
         spans = [(first, min(first + most, outputs)) for first in range(0, outputs, most)]
-        segments = [(site, site + 1, *span) for site in range(sites) for span in spans]
+        segments = np.array([(site, site + 1, *span) for site in range(sites) for span in spans], np.int32)
+        places = lines.to(torch.int32).numpy()
+        if rounds:
+            return Rounded(made, buffer, places, halved(move.weight), segments)
         return Affine(
-            made=self.held[index].buffer,
+            made=made,
             source=buffer,
-            lines=lines.to(torch.int32).numpy(),
+            lines=places,
             channels=channels,
-            weights=halved(move.weight) if rounds else rounded(move.weight),
+            weights=rounded(move.weight),
             taps=taps,
             starts=np.arange(sites + 1, dtype=np.int32),
             bases=np.zeros(sites, np.int32),
-            segments=np.array(segments, np.int32),
+            segments=segments,
             outputs=outputs,
         )
 
@@ -431,7 +435,7 @@ class Compilation:
         for number, step in enumerate(self.steps):
             alive[step.made] = self.buffers[step.made].units * self.stride
             held = sum(alive.values())
-            if isinstance(step, Affine) and step.rounds:  # pairs of bfloat16: inputs, weights and outputs of a segment
+            if isinstance(step, Rounded):  # pairs of bfloat16: inputs, weights and outputs of a segment
                 outputs, width = ROUNDED_AT_ONCE, step.weights.shape[1]
                 held += (width + outputs) * self.stride // 2 + outputs * (width + MASKED) // 2
             most = max(most, held)

@@ -17,7 +17,7 @@ from magnet_service.geometry.kernels.rounded import runs_rounded
 from magnet_service.geometry.sweep.compilation import compile_moves
 from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
-from magnet_service.geometry.sweep.program import Affine, Program
+from magnet_service.geometry.sweep.program import Combine, Program
 from magnet_service.geometry.sweep.sizes import block_columns, cut_before, kept_numbers, products, scratch, widest
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import bound_of
@@ -53,8 +53,8 @@ MOST_BYTES = 40 << 20
 """Bytes of tangents up to which it does."""
 
 COMPILES = True
-"""Whether sweeps on the CPU are compiled where they can be, except in float64. BFLOAT16 is float32 there, but for wide last
-dense layers: most of what bfloat16 saves, idle units save already."""
+"""Whether sweeps on the CPU are compiled where they can be, except in float64. BFLOAT16 is float32 there, wide last
+dense layers left out: most of what bfloat16 saves elsewhere, idle units save already."""
 
 CONVOLUTIONS = ("convolution", "transposed_convolution")
 
@@ -132,7 +132,7 @@ class Preparation:
         }
         round_weights(kept, self.shape_of, self.generator, self.dtype, row_by_row)
         piece = max(1, LINE_BYTES // (4 * program.numbers))
-        if any(isinstance(step, Affine) and step.weights.nbytes > WEIGHT_BYTES for step in program.steps):
+        if any(not isinstance(step, Combine) and step.weights.nbytes > WEIGHT_BYTES for step in program.steps):
             piece = max(piece, min(WEIGHT_ROWS, MOST_BYTES // (4 * program.numbers)))
         return replace(
             whole,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Affine", "Buffer", "Combine", "Part", "Program"]
+__all__ = ["Affine", "Buffer", "Combine", "Part", "Program", "Rounded"]
 
 Places = NDArray[np.int32]
 Numbers = NDArray[np.float32]
@@ -36,14 +36,14 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Affine:
-    """A dense layer or convolution; see `kernels.layers.affine`, and `kernels.rounded.affine_rounded` where it rounds.
+    """A dense layer or convolution; see `kernels.layers.affine`.
 
     Attributes:
         made: buffer written.
         source: buffer read.
         lines: of the input's units.
         channels: of an input site.
-        weights: float32; the bits of bfloat16 in a layer of one site whose tangents are rounded to that.
+        weights: float32.
         taps: input site and column.
         starts: of a site's taps.
         bases: line of the weights of a site's first unit.
@@ -55,17 +55,31 @@ class Affine:
     source: int
     lines: Places
     channels: int
-    weights: Numbers | Words
+    weights: Numbers
     taps: Places
     starts: Places
     bases: Places
     segments: Places
     outputs: int
 
-    @property
-    def rounds(self) -> bool:
-        """Whether weights and tangents are rounded to bfloat16."""
-        return self.weights.dtype == np.uint16
+
+@dataclass(frozen=True)
+class Rounded:
+    """A dense layer whose weights and tangents are rounded to bfloat16; see `kernels.rounded.affine_rounded`.
+
+    Attributes:
+        made: buffer written.
+        source: buffer read.
+        lines: of the input's units.
+        weights: bits of bfloat16.
+        segments: what is done for every row in turn.
+    """
+
+    made: int
+    source: int
+    lines: Places
+    weights: Words
+    segments: Places
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ class Program:
         numbers: in a row's buffers, and what a layer adds to them, that are held at once.
     """
 
-    steps: tuple[Affine | Combine, ...]
+    steps: tuple[Affine | Rounded | Combine, ...]
     buffers: tuple[Buffer, ...]
     columns: int
     stride: int
@@ -125,4 +139,4 @@ class Program:
     @property
     def rounds(self) -> bool:
         """Whether some layer rounds its weights and tangents to bfloat16."""
-        return any(isinstance(step, Affine) and step.rounds for step in self.steps)
+        return any(isinstance(step, Rounded) for step in self.steps)
