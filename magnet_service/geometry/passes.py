@@ -179,9 +179,9 @@ def with_gram(sweep: Sweep, tangent_space: bool) -> Measure[tuple[Tensor, ...]]:
 
 
 def arithmetic(sweep: Sweep) -> Precision:
-    """What tangents are really computed in: compiled kernels have no bfloat16."""
-    precision = sweep.generator.precision
-    return Precision.FLOAT32 if sweep.program is not None else precision
+    """What tangents are really computed in: compiled kernels have bfloat16 for some layers only."""
+    exact = sweep.program is not None and not sweep.program.rounds
+    return Precision.FLOAT32 if exact else sweep.generator.precision
 
 
 def pushed(sweep: Sweep, found: Trace, basis: Tensor | None) -> Piece:

@@ -11,6 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from magnet_service.geometry.kernels.halves import dot_product_and_sum
 from magnet_service.geometry.kernels.vectors import DOUBLE_LANES, SINGLE_LANES, VECTORS, product_and_sum, spread
 
 __all__ = ["gram_block", "weighted_block"]
@@ -35,8 +36,13 @@ def sums(
     count: Any,
     numbers: Callable[[Any], list[Any]],
     start: Callable[[Any], Any],
+    kind: types.Number = types.float32,
 ) -> list[list[Any]]:
-    """Lines by vectors of sums: over j < count, number i of j times vector k from the address of j."""
+    """Lines by vectors of sums: over j < count, number i of j times vector k from the address of j.
+
+    Numbers and lanes are float32, or uint32 that are pairs of bfloat16, of which both products are added.
+    """
+    product = product_and_sum if kind == types.float32 else dot_product_and_sum
     lines, width = size
     sets = max(1, CHAINS // (lines * width))
     totals = [
@@ -49,9 +55,9 @@ def sums(
         at = builder.bitcast(start(step), SINGLE.form.as_pointer())
         vectors = [builder.load(cgutils.gep_inbounds(builder, at, place), align=4) for place in range(width)]
         for number, line in zip(numbers(step), some, strict=True):
-            every = spread(builder, SINGLE, number)
+            every = spread(builder, SINGLE, builder.bitcast(number, SINGLE.number))
             for vector, total in zip(vectors, line, strict=True):
-                builder.store(product_and_sum(builder, SINGLE, every, vector, builder.load(total)), total)
+                builder.store(product(builder, SINGLE, every, vector, builder.load(total)), total)
 
     rounds = builder.udiv(count, WORD(sets))
     done = builder.mul(rounds, WORD(sets))
@@ -107,23 +113,23 @@ def weighted_block(
 
     Arguments, addresses in numbers:
         size: lines and vectors, one of WEIGHTED; nothing happens for others.
-        weights: flat float32.
+        weights: flat float32, or uint32 that are pairs of bfloat16, of which both products are added.
         weight: start and width; a weight stands at start + o width + columns[j].
-        tangents: flat float32.
+        tangents: flat, as the weights.
         tangent: start and stride; a line stands at start + places[j] stride.
         terms: columns and places, int32.
         count: terms.
         outputs: int32; o = outputs[first + i] for i below the lines.
         first: see there.
         made: flat float32, not the memory of the tangents.
-        result: start; a line is written at start + o stride.
+        result: start and stride; a line is written at start + o stride.
         slopes: flat float32.
         slope: start; a slope stands at start + o.
     """
     index = types.intp
     pair = types.UniTuple(index, 2)
     both = types.UniTuple(terms[0], 2)
-    signature = types.void(pair, weights, pair, tangents, pair, both, index, outputs, index, made, index, slopes, index)
+    signature = types.void(pair, weights, pair, tangents, pair, both, index, outputs, index, made, pair, slopes, index)
 
     def generate(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         def data(place: int) -> Any:
@@ -136,6 +142,7 @@ def weighted_block(
         lines, vectors = parts(0)
         weight_start, width = parts(2)
         tangent_start, stride = parts(4)
+        made_start, made_stride = parts(10)
         column, place = (
             context.make_array(signature.args[5].dtype)(context, builder, array).data for array in parts(5)
         )
@@ -154,10 +161,10 @@ def weighted_block(
                     at = builder.mul(word_at(builder, place, step), stride)
                     return builder.gep(data(3), [builder.add(tangent_start, at)])
 
-                found = sums(builder, size, given[6], numbers, start)
+                found = sums(builder, size, given[6], numbers, start, weights.dtype)
                 for number, line in zip(chosen, found, strict=True):
                     factor = builder.load(builder.gep(data(11), [builder.add(given[12], number)]))
-                    to = builder.gep(data(9), [builder.add(given[10], builder.mul(number, stride))])
+                    to = builder.gep(data(9), [builder.add(made_start, builder.mul(number, made_stride))])
                     to = builder.bitcast(to, SINGLE.form.as_pointer())
                     for at, total in enumerate(line):
                         scaled = builder.fmul(spread(builder, SINGLE, factor), total)
@@ -175,7 +182,7 @@ def gram_block(
 
     Arguments, addresses in numbers:
         size: lines and vectors, one of GRAMS; nothing happens for others.
-        tangents: flat float32.
+        tangents: flat float32, or uint32 that are pairs of bfloat16 of two outputs, which count as one.
         tangent: start and stride; output j has its tangents, one number a column of the Jacobian, at start + j stride.
         count: outputs.
         corner: first line and first column of the block.
@@ -207,7 +214,7 @@ def gram_block(
                 def start(step: Any) -> Any:
                     return builder.gep(output(step), [column])
 
-                for place, totals in enumerate(sums(builder, size, given[3], numbers, start)):
+                for place, totals in enumerate(sums(builder, size, given[3], numbers, start, tangents.dtype)):
                     at = builder.add(given[6], builder.mul(builder.add(line, WORD(place)), stride))
                     to = builder.gep(data(5), [builder.add(at, column)])
                     add_widened(builder, totals, builder.bitcast(to, DOUBLE.form.as_pointer()))

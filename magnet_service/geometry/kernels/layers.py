@@ -18,6 +18,7 @@ __all__ = ["SEGMENT", "affine", "combine", "gram", "grams_of"]
 Numbers = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Places = NDArray[np.int32]
+Pairs = NDArray[np.uint32]
 
 LANES = 16
 SEGMENT = 192
@@ -47,14 +48,14 @@ def next_lines(left: int, vectors: int) -> int:
 
 
 @compiled
-def gram(tangents: Numbers, start: int, stride: int, count: int, grams: Wide, gram_start: int) -> None:
+def gram(tangents: Numbers | Pairs, start: int, stride: int, count: int, grams: Wide, gram_start: int) -> None:
     """Add the Gram matrix of some units' lines to float64 sums.
 
     Arguments:
-        tangents: flat.
+        tangents: flat; float32, or pairs of bfloat16 of two units.
         start: of the first line.
         stride: numbers in a line.
-        count: lines.
+        count: lines; of pairs, so many pairs of units.
         grams: flat; every entry on and below the diagonal is added to, some above it too.
         gram_start: of the matrix [stride, stride].
     """
@@ -201,7 +202,7 @@ def affine(
                         weighted_block(
                             (tall, wide), flat_weights, (bases[site] * width, width), flat,
                             (start + vector * LANES, stride), (columns, places), count, active, at,
-                            flat_made, unit * stride + vector * LANES, flat_slopes, unit,
+                            flat_made, (unit * stride + vector * LANES, stride), flat_slopes, unit,
                         )  # fmt: skip
                         at += tall
                     vector += wide

@@ -9,12 +9,13 @@ from magnet_service.geometry.kernels.determinants import half_log_determinants
 from magnet_service.geometry.kernels.eigenvalues import log_singular_values_of_grams
 from magnet_service.geometry.kernels.layers import LANES, affine, combine, grams_of
 from magnet_service.geometry.kernels.refinement import refined_grams
+from magnet_service.geometry.kernels.rounded import MASKED, affine_rounded, runs_rounded
 
 __all__ = ["make_ready"]
 
 
 def make_ready() -> None:
-    """Call every kernel once: about ten seconds on a machine that has never run them, a fraction of one after that.
+    """Call every kernel once: about twenty seconds on a machine that has never run them, a fraction of one after that.
 
     Raises:
         Nothing.
@@ -24,6 +25,9 @@ def make_ready() -> None:
     place, starts = np.zeros(1, np.int32), np.array([0, 1], np.int32)
     taps, segments = np.zeros((1, 2), np.int32), np.array([[0, 1, 0, 1]], np.int32)
     affine(lines, False, slopes, place, 1, slopes, taps, starts, place, segments, 1, made, slopes, True, grams)
+    if runs_rounded():
+        words = np.zeros((1, MASKED), np.uint16)
+        affine_rounded(lines, False, slopes, place, words, segments, made, slopes, True, grams)
     combine(lines, False, slopes, place, made, slopes, False)
     grams_of(lines, grams)
     ones = torch.ones(1, 1, 1, dtype=torch.float64)

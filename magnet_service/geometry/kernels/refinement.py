@@ -82,7 +82,7 @@ def turned_gram(lines: Numbers, turn: Numbers, triangular: bool, scratch: Number
                 tall = next_lines(count - at, wide)
                 weighted_block(
                     (tall, wide), flat, (first * stride, stride), flat_turn, (vector * LANES, stride), (places, places),
-                    terms, outputs, at, flat_scratch, vector * LANES, ones, 0,
+                    terms, outputs, at, flat_scratch, (vector * LANES, stride), ones, 0,
                 )  # fmt: skip
                 at += tall
             vector += wide

@@ -14,14 +14,21 @@ from torch import Tensor
 from magnet_service.generator.graph import Node
 from magnet_service.generator.operations import Operation
 from magnet_service.geometry.kernels.layers import LANES, SEGMENT
+from magnet_service.geometry.kernels.rounded import MASKED
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
-from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program
+from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program, Rounded
 from magnet_service.geometry.sweep.sites import Sites, sites_of
 
 __all__ = ["compile_moves"]
 
 OUTPUTS_AT_ONCE = 96
 """Outputs of a wide dense layer that are done for all rows before the next ones: their weights stay in cache."""
+
+LEAST_ROUNDED = 1024
+"""Outputs of the last layer, where it is dense, from which it is worth being rounded to bfloat16."""
+
+ROUNDED_AT_ONCE = 192
+"""As `OUTPUTS_AT_ONCE`, of such a layer."""
 
 FACTOR_BLOCK = 64
 """Inputs and outputs of a triangular factor that count as one site, so that the zero half costs nothing."""
@@ -77,6 +84,7 @@ def compile_moves(
     constants: Callable[[int], Mapping[str, Tensor]],
     target: int,
     latent_dim: int,
+    rounds: bool = False,
 ) -> Program | None:
     """The program of a sweep.
 
@@ -86,6 +94,7 @@ def compile_moves(
         constants: what the rules of the node of a value read, float64.
         target: the value whose tangents are wanted.
         latent_dim: d.
+        rounds: whether weights and tangents of a wide last dense layer are rounded to bfloat16.
 
     Returns:
         The program; None where some move is none of those that kernels run: dense layers, two-dimensional convolutions,
@@ -94,12 +103,12 @@ def compile_moves(
     Raises:
         Nothing.
 
-    Accuracy: weights are rounded to float32 once.
+    Accuracy: weights are rounded to float32 once; where `rounds`, those of such a layer to bfloat16 after that.
     """
     if target not in moves:
         return None
     try:
-        return Compilation(moves, shape_of, constants, target, latent_dim).run()
+        return Compilation(moves, shape_of, constants, target, latent_dim, rounds).run()
     except Unsupported:
         return None
 
@@ -114,12 +123,14 @@ class Compilation:
         constants: Callable[[int], Mapping[str, Tensor]],
         target: int,
         latent_dim: int,
+        rounds: bool,
     ) -> None:
         self.moves = moves
         self.shape_of = shape_of
         self.constants = constants
         self.target = target
         self.columns = latent_dim
+        self.rounds = rounds
         self.stride = -(-latent_dim // LANES) * LANES
         self.roots: list[Root] = []
         self.held: dict[int, Held] = {}
@@ -127,7 +138,7 @@ class Compilation:
         self.sites: dict[int, Sites] = {}
         self.copies: dict[int, int] = {}
         self.buffers: list[Buffer] = []
-        self.steps: list[Affine | Combine] = []
+        self.steps: list[Affine | Rounded | Combine] = []
 
     def run(self) -> Program:
         """See where every value's tangents stand, which factor every buffer's lines carry, then write the steps."""
@@ -145,7 +156,7 @@ class Compilation:
         target = held.buffer if self.is_target(held) else self.copy(self.target)
         last = [0] * len(self.buffers)
         for number, step in enumerate(self.steps):
-            for source in (step.source,) if isinstance(step, Affine) else (part.source for part in step.parts):
+            for source in (part.source for part in step.parts) if isinstance(step, Combine) else (step.source,):
                 last[source] = number
         return Program(
             tuple(self.steps), tuple(self.buffers), self.columns, self.stride, last, target, self.numbers(last, target)
@@ -334,7 +345,7 @@ class Compilation:
         folded = index == self.target and len(weight) == weight.shape[1] == prod(self.shape_of(move.source))
         return folded and len(weight) > FACTOR_BLOCK and not bool(weight.tril(-1).any())
 
-    def affine(self, index: int, move: Dense | Convolve) -> Affine:
+    def affine(self, index: int, move: Dense | Convolve) -> Affine | Rounded:
         """The step of a dense layer or a convolution."""
         buffer, lines = self.source(move.source)
         if isinstance(move, Convolve):
@@ -344,18 +355,25 @@ class Compilation:
         outputs, channels = move.weight.shape
         sites = len(lines) // channels
         taps = np.stack([np.arange(sites), np.zeros(sites)], 1).astype(np.int32)
-        spans = [(first, min(first + OUTPUTS_AT_ONCE, outputs)) for first in range(0, outputs, OUTPUTS_AT_ONCE)]
-        segments = [(site, site + 1, *span) for site in range(sites) for span in spans]
+        made = self.held[index].buffer
+        last = made == self.held[self.target].buffer
+        rounds = self.rounds and last and sites == 1 and outputs >= LEAST_ROUNDED
+        most = ROUNDED_AT_ONCE if rounds else OUTPUTS_AT_ONCE
+        spans = [(first, min(first + most, outputs)) for first in range(0, outputs, most)]
+        segments = np.array([(site, site + 1, *span) for site in range(sites) for span in spans], np.int32)
+        places = lines.to(torch.int32).numpy()
+        if rounds:
+            return Rounded(made, buffer, places, halved(move.weight), segments)
         return Affine(
-            made=self.held[index].buffer,
+            made=made,
             source=buffer,
-            lines=lines.to(torch.int32).numpy(),
+            lines=places,
             channels=channels,
             weights=rounded(move.weight),
             taps=taps,
             starts=np.arange(sites + 1, dtype=np.int32),
             bases=np.zeros(sites, np.int32),
-            segments=np.array(segments, np.int32),
+            segments=segments,
             outputs=outputs,
         )
 
@@ -414,6 +432,9 @@ class Compilation:
         for number, step in enumerate(self.steps):
             alive[step.made] = self.buffers[step.made].units * self.stride
             held = sum(alive.values())
+            if isinstance(step, Rounded):  # pairs of bfloat16: inputs, weights and outputs of a segment
+                outputs, width = ROUNDED_AT_ONCE, step.weights.shape[1]
+                held += (width + outputs) * self.stride // 2 + outputs * (width + MASKED) // 2
             most = max(most, held)
             alive = {index: size for index, size in alive.items() if last[index] > number or index == target}
         return most
@@ -422,4 +443,13 @@ class Compilation:
 def rounded(weight: Tensor) -> NDArray[np.float32]:
     """Weights in float32, line after line."""
     made: NDArray[np.float32] = weight.to(torch.float32).contiguous().numpy()
+    return made
+
+
+def halved(weight: Tensor) -> NDArray[np.uint16]:
+    """The bits of weights in bfloat16, lines filled up with zeros as `affine_rounded` reads them."""
+    outputs, inputs = weight.shape
+    filled = torch.zeros(outputs, -(-inputs // MASKED) * MASKED, dtype=torch.bfloat16)
+    filled[:, :inputs] = weight.to(torch.float32)
+    made: NDArray[np.uint16] = filled.view(torch.int16).numpy().view(np.uint16)
     return made

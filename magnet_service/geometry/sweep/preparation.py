@@ -13,10 +13,11 @@ from magnet_service.generator import Generator, Manifold
 from magnet_service.generator.execution import make_plan
 from magnet_service.generator.graph import Graph, Node, constants_of
 from magnet_service.generator.operations import TABLE, Kind
+from magnet_service.geometry.kernels.rounded import runs_rounded
 from magnet_service.geometry.sweep.compilation import compile_moves
 from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
-from magnet_service.geometry.sweep.program import Affine, Program
+from magnet_service.geometry.sweep.program import Combine, Program
 from magnet_service.geometry.sweep.sizes import block_columns, cut_before, kept_numbers, products, scratch, widest
 from magnet_service.geometry.sweep.sweep import Sweep
 from magnet_service.geometry.sweep.trace import bound_of
@@ -52,8 +53,8 @@ MOST_BYTES = 40 << 20
 """Bytes of tangents up to which it does."""
 
 COMPILES = True
-"""Whether sweeps on the CPU are compiled where they can be, except in float64. BFLOAT16 is float32 there, which is the
-faster: most of what bfloat16 saves, idle units save already."""
+"""Whether sweeps on the CPU are compiled where they can be, except in float64. BFLOAT16 is float32 there, wide last
+dense layers left out: most of what bfloat16 saves elsewhere, idle units save already."""
 
 CONVOLUTIONS = ("convolution", "transposed_convolution")
 
@@ -112,7 +113,10 @@ class Preparation:
         narrow = self.dtype != torch.float64 and self.width() >= self.generator.latent_dim
         if on_cpu and COMPILES and narrow:
             moves = dict(sorted(self.moves.items()))
-            program = compile_moves(moves, self.shape_of, self.constants, self.plan.target, self.generator.latent_dim)
+            rounds = self.dtype == torch.bfloat16 and runs_rounded()
+            program = compile_moves(
+                moves, self.shape_of, self.constants, self.plan.target, self.generator.latent_dim, rounds
+            )
         if program is not None:
             return self.compiled(program, self.work() > COMPILED_ROW_WORK)
         if on_cpu:  # elsewhere, to ask which units are idle would make the host wait
@@ -128,7 +132,7 @@ class Preparation:
         }
         round_weights(kept, self.shape_of, self.generator, self.dtype, row_by_row)
         piece = max(1, LINE_BYTES // (4 * program.numbers))
-        if any(isinstance(step, Affine) and step.weights.nbytes > WEIGHT_BYTES for step in program.steps):
+        if any(not isinstance(step, Combine) and step.weights.nbytes > WEIGHT_BYTES for step in program.steps):
             piece = max(piece, min(WEIGHT_ROWS, MOST_BYTES // (4 * program.numbers)))
         return replace(
             whole,

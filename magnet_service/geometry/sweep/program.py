@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Affine", "Buffer", "Combine", "Part", "Program"]
+__all__ = ["Affine", "Buffer", "Combine", "Part", "Program", "Rounded"]
 
 Places = NDArray[np.int32]
 Numbers = NDArray[np.float32]
+Words = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,25 @@ class Affine:
 
 
 @dataclass(frozen=True)
+class Rounded:
+    """A dense layer whose weights and tangents are rounded to bfloat16; see `kernels.rounded.affine_rounded`.
+
+    Attributes:
+        made: buffer written.
+        source: buffer read.
+        lines: of the input's units.
+        weights: bits of bfloat16.
+        segments: what is done for every row in turn.
+    """
+
+    made: int
+    source: int
+    lines: Places
+    weights: Words
+    segments: Places
+
+
+@dataclass(frozen=True)
 class Part:
     """One summand of a combination.
 
@@ -105,13 +125,18 @@ class Program:
         stride: numbers in a line, d filled up.
         last: for each buffer the step that reads it last.
         target: the buffer of the Jacobian; its lines are outputs, in any order.
-        numbers: in a row's buffers that are held at once.
+        numbers: in a row's buffers, and what a layer adds to them, that are held at once.
     """
 
-    steps: tuple[Affine | Combine, ...]
+    steps: tuple[Affine | Rounded | Combine, ...]
     buffers: tuple[Buffer, ...]
     columns: int
     stride: int
     last: Sequence[int]
     target: int
     numbers: int
+
+    @property
+    def rounds(self) -> bool:
+        """Whether some layer rounds its weights and tangents to bfloat16."""
+        return any(isinstance(step, Rounded) for step in self.steps)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from magnet_service.geometry.kernels.layers import affine, combine, grams_of
-from magnet_service.geometry.sweep.program import Affine, Combine, Program
+from magnet_service.geometry.kernels.rounded import affine_rounded
+from magnet_service.geometry.sweep.program import Affine, Combine, Program, Rounded
 from magnet_service.geometry.sweep.trace import Trace
 
 __all__ = ["run"]
@@ -31,7 +32,8 @@ def run(program: Program, traced: Trace) -> tuple[Tensor, Tensor]:
         MemoryError: buffers do not fit.
 
     Accuracy: products and sums of a layer in float32, fused; of Gram matrices in float32 over at most a segment,
-        between segments in float64.
+        between segments in float64. Of a layer that rounds, products of bfloat16, summed in float32; its Gram matrix
+        is of its lines rounded once more.
     Cost: of a layer, 2 columns (active inputs) (active outputs) operations a row.
     """
     return Run(program, traced).whole()
@@ -52,10 +54,10 @@ class Run:
         """Take every step; the Gram matrix grows with the last, while its lines are in cache."""
         program = self.program
         for number, step in enumerate(program.steps):
-            if isinstance(step, Affine):
-                self.affine(step)
-            else:
+            if isinstance(step, Combine):
                 self.combine(step)
+            else:
+                self.affine(step)
             for index in [index for index in self.lines if program.last[index] <= number and index != program.target]:
                 del self.lines[index], self.slopes[index]
         made = torch.from_numpy(self.lines[program.target])
@@ -93,14 +95,19 @@ class Run:
             self.lines[index] = np.empty((self.rows, buffer.units, self.program.stride), np.float32)
         return self.lines[index]
 
-    def affine(self, step: Affine) -> None:
+    def affine(self, step: Affine | Rounded) -> None:
         """One layer, and the Gram matrix if it is the last."""
         target = step.made == self.program.target
+        shared = self.program.buffers[step.source].constant is not None
+        given, slopes = self.lines_of(step.source), self.slopes_of(step.source)
+        made, own = self.lines_of(step.made), self.slopes_of(step.made)
+        grams = self.grams if target else self.grams[:0]
+        if isinstance(step, Rounded):
+            affine_rounded(given, shared, slopes, step.lines, step.weights, step.segments, made, own, target, grams)
+            return
         affine(
-            self.lines_of(step.source), self.program.buffers[step.source].constant is not None,
-            self.slopes_of(step.source), step.lines, step.channels, step.weights, step.taps, step.starts, step.bases,
-            step.segments, step.outputs, self.lines_of(step.made), self.slopes_of(step.made), target,
-            self.grams if target else self.grams[:0],
+            given, shared, slopes, step.lines, step.channels, step.weights, step.taps, step.starts, step.bases,
+            step.segments, step.outputs, made, own, target, grams,
         )  # fmt: skip
 
     def combine(self, step: Combine) -> None:
