@@ -17,7 +17,7 @@ from magnet_service.geometry.kernels import rounded
 from magnet_service.geometry.kernels.rounded import affine_rounded, runs_rounded
 from magnet_service.geometry.passes import arithmetic
 from magnet_service.geometry.sweep import Sweep, prepare, run, trace
-from magnet_service.geometry.sweep.compilation import LEAST_ROUNDED, halved
+from magnet_service.geometry.sweep.affine_steps import LEAST_ROUNDED, halved
 from tests.geometry.oracles import random_latents
 from tests.geometry.test_kernels_layers import EPSILON, IDLE, ROWS, STRIDES, Layer, Tangents, dense, tangents_of
 

@@ -12,38 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from magnet_service.generator.graph import Node
-from magnet_service.generator.operations import Operation
-from magnet_service.geometry.kernels.layers import LANES, SEGMENT
-from magnet_service.geometry.kernels.rounded import MASKED
+from magnet_service.geometry.kernels.layers import LANES
+from magnet_service.geometry.sweep.affine_steps import (
+    FACTOR_BLOCK,
+    Ends,
+    convolution_step,
+    dense_step,
+    filled_up,
+    rounded,
+)
+from magnet_service.geometry.sweep.copying import Copied, Unsupported, copies_of, selection
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale
 from magnet_service.geometry.sweep.program import Affine, Buffer, Combine, Part, Program, Rounded
 from magnet_service.geometry.sweep.sites import Sites, sites_of
 
 __all__ = ["compile_moves"]
 
-OUTPUTS_AT_ONCE = 96
-"""Outputs of a wide dense layer that are done for all rows before the next ones: their weights stay in cache."""
-
-LEAST_ROUNDED = 1024
-"""Outputs of the last layer, where it is dense, from which it is worth being rounded to bfloat16."""
-
-ROUNDED_AT_ONCE = 192
-"""As `OUTPUTS_AT_ONCE`, of such a layer."""
-
-FACTOR_BLOCK = 64
-"""Inputs and outputs of a triangular factor that count as one site, so that the zero half costs nothing."""
-
-MOST_PROBED = 1 << 22
-"""Numbers in the matrix of an operation up to which it is looked at as one."""
-
-MOST_COPIES = 64
-"""Inputs of an output up to which such an operation is a sum of copies."""
-
 Shapes = Callable[[int], tuple[int, ...]]
-
-
-class Unsupported(Exception):
-    """A move that no kernel runs."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +143,7 @@ class Compilation:
         for number, step in enumerate(self.steps):
             for source in (part.source for part in step.parts) if isinstance(step, Combine) else (step.source,):
                 last[source] = number
-        return Program(
-            tuple(self.steps), tuple(self.buffers), self.columns, self.stride, last, target, self.numbers(last, target)
-        )
+        return Program(tuple(self.steps), tuple(self.buffers), self.columns, self.stride, last, target)
 
     def place(self, index: int, move: Move) -> None:
         """Say where the tangents of one value stand."""
@@ -177,7 +160,7 @@ class Compilation:
                 self.held[index] = before if move.folded else own
             case Rearrange():
                 before = self.held[move.source]
-                found = self.selection(index, move.node, move.operation, 0)
+                found = selection(Copied(move.node, move.operation, self.shapes(move.node), self.constants(index), 0))
                 if found is None or not bool(((found[1] == 1) | (found[0] < 0)).all()):
                     raise Unsupported
                 places = found[0]
@@ -185,7 +168,9 @@ class Compilation:
                 self.held[index] = Held(before.buffer, lines, before.factor, before.factor_lines)
             case Dense():
                 # Of a folded tail the factor has as many outputs as the tail has inputs.
-                self.add_root(index, Root(*self.padded(index, move), None))
+                sites = prod(self.shape_of(move.source)) // move.weight.shape[1]
+                units = filled_up(len(move.weight)) if self.triangle(index, move) else sites * len(move.weight)
+                self.add_root(index, Root(units, torch.arange(units), None))
             case Convolve():
                 self.sites[index] = sites_of(move.node, self.shape_of(move.source), self.shape_of(index))
                 self.add_root(index, Root(len(self.sites[index].order), self.sites[index].order, None))
@@ -196,9 +181,15 @@ class Compilation:
                     (source, *copied)
                     for number, source in enumerate(move.sources)
                     if source in self.held
-                    for copied in self.copies_of(index, move.node, move.operation, number)
+                    for copied in copies_of(
+                        Copied(move.node, move.operation, self.shapes(move.node), self.constants(index), number)
+                    )
                 ]
                 self.add_root(index, Root(count, every, None))
+
+    def shapes(self, node: Node) -> list[tuple[int, ...]]:
+        """Shapes of a row of a node's inputs."""
+        return [self.shape_of(source) for source in node.inputs]
 
     def add_root(self, index: int, root: Root) -> None:
         """A buffer for a value, and the value's place in it."""
@@ -206,48 +197,6 @@ class Compilation:
         lines[root.order[root.order >= 0]] = (root.order >= 0).nonzero().flatten()
         self.held[index] = Held(len(self.roots), lines, None, lines)
         self.roots.append(root)
-
-    def moved(self, index: int, node: Node, operation: Operation, which: int, tangents: Tensor) -> Tensor:
-        """What an affine operation makes of tangents [columns, numbers] of one input."""
-        zero = torch.zeros((), dtype=torch.float64)
-        shapes = [self.shape_of(source) for source in node.inputs]
-        ghosts = [zero.expand(1, *shape) for shape in shapes]
-        given: list[Tensor | None] = [None] * len(shapes)
-        given[which] = tangents.reshape(1, len(tangents), *shapes[which])
-        found = operation.tangent(node, ghosts, zero.expand(1, *node.shape), given, self.constants(index), False)
-        if found is None:
-            return torch.zeros(len(tangents), prod(node.shape), dtype=torch.float64)
-        return found.reshape(len(tangents), -1)
-
-    def selection(self, index: int, node: Node, operation: Operation, which: int) -> tuple[Tensor, Tensor] | None:
-        """Of an operation that copies and scales numbers of an input, which and by how much; -1 and 0 for none."""
-        count = prod(self.shape_of(node.inputs[which]))
-        random = torch.rand(count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        tried = torch.stack([torch.ones_like(random), torch.arange(count).double(), random])
-        coefficients, scaled, found = self.moved(index, node, operation, which, tried)
-        places = (scaled / torch.where(coefficients == 0, 1.0, coefficients)).round().long()
-        inside = (places >= 0) & (places < count)
-        expected = coefficients * random[places.clamp(0, count - 1)]
-        if not bool(inside.all()) or not torch.allclose(expected, found, rtol=1e-12, atol=0.0):
-            return None
-        return torch.where(coefficients == 0, -1, places), coefficients
-
-    def copies_of(self, index: int, node: Node, operation: Operation, which: int) -> list[tuple[Tensor, Tensor]]:
-        """The selections whose sum an affine operation is, as few as there are inputs to its busiest output."""
-        alone = self.selection(index, node, operation, which)
-        if alone is not None:
-            return [alone]
-        count, made = prod(self.shape_of(node.inputs[which])), prod(node.shape)
-        if count * made > MOST_PROBED:
-            raise Unsupported
-        matrix = self.moved(index, node, operation, which, torch.eye(count, dtype=torch.float64)).t()
-        most = int((matrix != 0).sum(1).max())
-        if most > MOST_COPIES:
-            raise Unsupported
-        places = matrix.abs().topk(most, dim=1).indices.sort(1).values
-        coefficients = matrix.gather(1, places)
-        places = torch.where(coefficients == 0, -1, places)
-        return list(zip(places.t(), coefficients.t(), strict=True))
 
     def readings(self, number: int) -> list[Held]:
         """How a buffer is read, by layers, sums and as the target."""
@@ -331,125 +280,18 @@ class Compilation:
             return held.buffer, held.lines
         return self.copy(value), torch.arange(len(held.lines))
 
-    def padded(self, index: int, move: Dense) -> tuple[int, Tensor]:
-        """Units of a dense layer, those of a triangular factor filled up to whole blocks, and their order."""
-        sites = prod(self.shape_of(move.source)) // move.weight.shape[1]
-        units = sites * move.weight.shape[0]
-        if self.is_triangular(index, move):
-            units = -(-units // FACTOR_BLOCK) * FACTOR_BLOCK
-        return units, torch.arange(units)
-
-    def is_triangular(self, index: int, move: Dense) -> bool:
-        """Whether a dense layer is the factor of a folded tail."""
-        weight = move.weight
-        folded = index == self.target and len(weight) == weight.shape[1] == prod(self.shape_of(move.source))
-        return folded and len(weight) > FACTOR_BLOCK and not bool(weight.tril(-1).any())
-
     def affine(self, index: int, move: Dense | Convolve) -> Affine | Rounded:
         """The step of a dense layer or a convolution."""
-        buffer, lines = self.source(move.source)
-        if isinstance(move, Convolve):
-            return self.convolution(index, move, buffer, lines)
-        if self.is_triangular(index, move):
-            return self.triangular(index, move, buffer, lines)
-        outputs, channels = move.weight.shape
-        sites = len(lines) // channels
-        taps = np.stack([np.arange(sites), np.zeros(sites)], 1).astype(np.int32)
+        source, lines = self.source(move.source)
         made = self.held[index].buffer
         last = made == self.held[self.target].buffer
-        rounds = self.rounds and last and sites == 1 and outputs >= LEAST_ROUNDED
-        most = ROUNDED_AT_ONCE if rounds else OUTPUTS_AT_ONCE
-        spans = [(first, min(first + most, outputs)) for first in range(0, outputs, most)]
-        segments = np.array([(site, site + 1, *span) for site in range(sites) for span in spans], np.int32)
-        places = lines.to(torch.int32).numpy()
-        if rounds:
-            return Rounded(made, buffer, places, halved(move.weight), segments)
-        return Affine(
-            made=made,
-            source=buffer,
-            lines=places,
-            channels=channels,
-            weights=rounded(move.weight),
-            taps=taps,
-            starts=np.arange(sites + 1, dtype=np.int32),
-            bases=np.zeros(sites, np.int32),
-            segments=segments,
-            outputs=outputs,
-        )
+        if isinstance(move, Convolve):
+            return convolution_step(
+                Ends(made, source, lines, last), move, self.sites[index], self.shape_of(move.source)
+            )
+        return dense_step(Ends(made, source, lines, last), move.weight, self.triangle(index, move), self.rounds)
 
-    def triangular(self, index: int, move: Dense, buffer: int, lines: Tensor) -> Affine:
-        """A triangular factor by blocks: a block of outputs reads the blocks of inputs from its own on."""
-        inputs = move.weight.shape[1]
-        blocks = -(-inputs // FACTOR_BLOCK)
-        size = blocks * FACTOR_BLOCK
-        weight = torch.zeros(size, size, dtype=torch.float64)
-        weight[:inputs, :inputs] = move.weight
-        filled = torch.full((size,), -1, dtype=torch.int64)
-        filled[:inputs] = lines
-        taps = [(there, there * FACTOR_BLOCK) for site in range(blocks) for there in range(site, blocks)]
-        counts = [blocks - site for site in range(blocks)]
-        return Affine(
-            made=self.held[index].buffer,
-            source=buffer,
-            lines=filled.to(torch.int32).numpy(),
-            channels=FACTOR_BLOCK,
-            weights=rounded(weight),
-            taps=np.array(taps, np.int32),
-            starts=np.cumsum([0, *counts]).astype(np.int32),
-            bases=(np.arange(blocks) * FACTOR_BLOCK).astype(np.int32),
-            segments=np.array([(site, site + 1, 0, FACTOR_BLOCK) for site in range(blocks)], np.int32),
-            outputs=FACTOR_BLOCK,
-        )
-
-    def convolution(self, index: int, move: Convolve, buffer: int, lines: Tensor) -> Affine:
-        """A convolution, by its sites."""
-        sites = self.sites[index]
-        channels, high, wide = self.shape_of(move.source)
-        outputs = sites.outputs
-        at_once = len(sites.bases)
-        if self.held[self.target].buffer == self.held[index].buffer:
-            at_once = -(-SEGMENT // outputs)
-        spans = [(first, min(first + at_once, len(sites.bases))) for first in range(0, len(sites.bases), at_once)]
-        groups = move.node.integer("groups")
-        by_pixel = lines.reshape(channels, high * wide).t().reshape(-1)
-        return Affine(
-            made=self.held[index].buffer,
-            source=buffer,
-            lines=by_pixel.to(torch.int32).numpy(),
-            channels=channels // groups,
-            weights=rounded(sites.weights(move)),
-            taps=sites.taps,
-            starts=sites.starts,
-            bases=sites.bases,
-            segments=np.array([(*span, 0, outputs) for span in spans], np.int32),
-            outputs=outputs,
-        )
-
-    def numbers(self, last: list[int], target: int) -> int:
-        """Numbers in a row's buffers that are held at once, at most."""
-        most = held = 0
-        alive: dict[int, int] = {}
-        for number, step in enumerate(self.steps):
-            alive[step.made] = self.buffers[step.made].units * self.stride
-            held = sum(alive.values())
-            if isinstance(step, Rounded):  # pairs of bfloat16: inputs, weights and outputs of a segment
-                outputs, width = ROUNDED_AT_ONCE, step.weights.shape[1]
-                held += (width + outputs) * self.stride // 2 + outputs * (width + MASKED) // 2
-            most = max(most, held)
-            alive = {index: size for index, size in alive.items() if last[index] > number or index == target}
-        return most
-
-
-def rounded(weight: Tensor) -> NDArray[np.float32]:
-    """Weights in float32, line after line."""
-    made: NDArray[np.float32] = weight.to(torch.float32).contiguous().numpy()
-    return made
-
-
-def halved(weight: Tensor) -> NDArray[np.uint16]:
-    """The bits of weights in bfloat16, lines filled up with zeros as `affine_rounded` reads them."""
-    outputs, inputs = weight.shape
-    filled = torch.zeros(outputs, -(-inputs // MASKED) * MASKED, dtype=torch.bfloat16)
-    filled[:, :inputs] = weight.to(torch.float32)
-    made: NDArray[np.uint16] = filled.view(torch.int16).numpy().view(np.uint16)
-    return made
+    def triangle(self, index: int, move: Dense) -> bool:
+        """Whether a dense layer is the triangular factor of a folded tail, of more than one block."""
+        folded = index == self.target and move.weight.shape == (prod(self.shape_of(move.source)),) * 2
+        return folded and len(move.weight) > FACTOR_BLOCK and not bool(move.weight.tril(-1).any())

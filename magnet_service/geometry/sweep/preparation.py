@@ -14,6 +14,7 @@ from magnet_service.generator.execution import make_plan
 from magnet_service.generator.graph import Graph, Node, constants_of
 from magnet_service.generator.operations import TABLE, Kind
 from magnet_service.geometry.kernels.rounded import runs_rounded
+from magnet_service.geometry.sweep.affine_steps import numbers_held
 from magnet_service.geometry.sweep.compilation import compile_moves
 from magnet_service.geometry.sweep.fold import tail_factor
 from magnet_service.geometry.sweep.moves import Constant, Convolve, Dense, Move, Rearrange, Rule, Scale, sources_of
@@ -131,9 +132,10 @@ class Preparation:
             index: move for index, move in whole.moves.items() if isinstance(move, Scale | Rearrange)
         }
         round_weights(kept, self.shape_of, self.generator, self.dtype, row_by_row)
-        piece = max(1, LINE_BYTES // (4 * program.numbers))
+        numbers = numbers_held(program)
+        piece = max(1, LINE_BYTES // (4 * numbers))
         if any(not isinstance(step, Combine) and step.weights.nbytes > WEIGHT_BYTES for step in program.steps):
-            piece = max(piece, min(WEIGHT_ROWS, MOST_BYTES // (4 * program.numbers)))
+            piece = max(piece, min(WEIGHT_ROWS, MOST_BYTES // (4 * numbers)))
         return replace(
             whole,
             moves=kept,
@@ -143,7 +145,7 @@ class Preparation:
             cut=0,
             block=whole.latent_dim,
             piece=piece,
-            numbers=program.numbers,
+            numbers=numbers,
             scratch=0,
         )
 

@@ -125,7 +125,6 @@ class Program:
         stride: numbers in a line, d filled up.
         last: for each buffer the step that reads it last.
         target: the buffer of the Jacobian; its lines are outputs, in any order.
-        numbers: in a row's buffers, and what a layer adds to them, that are held at once.
     """
 
     steps: tuple[Affine | Rounded | Combine, ...]
@@ -134,7 +133,6 @@ class Program:
     stride: int
     last: Sequence[int]
     target: int
-    numbers: int
 
     @property
     def rounds(self) -> bool:
