@@ -41,7 +41,7 @@ BLOCK_BYTES = 14 << 20
 PIECE_BYTES = 8 << 20
 """Bytes of the widest layer's tangents in one push of several rows."""
 
-LINE_BYTES = 2 << 20
+LINE_BYTES = 4 << 20
 """Bytes of the tangents that compiled kernels hold at once, of several rows where these are small."""
 
 WEIGHT_BYTES = 4 << 20
