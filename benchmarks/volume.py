@@ -29,7 +29,6 @@ from magnet_service.geometry.sweep import prepare
 
 __all__ = ["main"]
 
-CHECKED = 64
 LARGEST = 30
 BOUND = {Precision.FLOAT32: 1e-3, Precision.BFLOAT16: 0.05}
 
@@ -75,7 +74,7 @@ def case(network: Network, generator: Generator, module: nn.Module, expected: Te
     device = generator.device.type
     engine = Engine(device=device, precision=precision)
     dim = network.latent_dim
-    checked = drawn(CHECKED, dim)
+    checked = drawn(len(expected), dim)
     exact = generator.to(precision=Precision.FLOAT64)
     agree = (
         (activation_pattern(generator, checked.to(device)) == activation_pattern(exact, checked.double().to(device)))
@@ -218,7 +217,7 @@ def main() -> None:
             continue
         generator, module = loaded(network)
         double = copy.deepcopy(module).double()
-        expected = in_double(double, drawn(CHECKED, network.latent_dim).double(), 4)
+        expected = in_double(double, drawn(network.checked, network.latent_dim).double(), 4)
         generator, module = generator.to(device=given.device), module.to(given.device)
         for bf16 in (False, True) if network.bfloat16 else (False,):
             if bf16 and not has_bfloat16(given.device):
