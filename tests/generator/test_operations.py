@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
 
-from magnet_service.generator import TABLE, Generator, Kind, Precision, activation_pattern, lower
+from magnet_service.generator import TABLE, Generator, Kind, Node, Precision, activation_pattern, lower
 from magnet_service.generator.operations import TARGETS
 from magnet_service.generator.program import Value
 from tests.generator.example import Example, oracle, program_of
@@ -25,6 +26,10 @@ def ident(example: Example) -> str:
 def straight(example: Example) -> bool:
     kinds = {TABLE[node.operation].kind for node in lower(program_of(example)).nodes}
     return kinds <= {Kind.AFFINE, Kind.STRUCTURAL}
+
+
+def kinked(example: Example) -> bool:
+    return any(TABLE[node.operation].kind is Kind.PIECEWISE_LINEAR for node in lower(program_of(example)).nodes)
 
 
 def double(example: Example, before: float | None = None) -> Generator:
@@ -140,3 +145,36 @@ def test_of_equal_entries_a_pool_takes_the_first() -> None:
     places = activation_pattern(generator, torch.zeros(1, generator.latent_dim, dtype=torch.float64))
     first = places.reshape(generator.output_shape)[0]
     assert first[0].tolist() == [0, 0, 1, 2, 3, 4, 5][: first.shape[1]]
+
+
+@pytest.mark.parametrize("example", [example for example in EXAMPLES if kinked(example)], ids=ident)
+def test_pieces_end_at_breakpoints_or_where_contenders_tie(example: Example) -> None:
+    generator = double(example)
+    latents = example.latents(ROWS).flatten(1)
+    checked = 0
+
+    def check(node: Node, inputs: Sequence[Tensor]) -> None:
+        nonlocal checked
+        operation = TABLE[node.operation]
+        assert (operation.breakpoints is None) != (operation.contenders is None)
+        assert operation.states is not None
+        states = operation.states(node, inputs).flatten(1)
+        if operation.breakpoints is not None:
+            limits = operation.breakpoints(node)
+            assert list(limits) == sorted(limits)
+            assert torch.equal(states.long(), sum((inputs[0].flatten(1) > limit).long() for limit in limits))
+        if operation.contenders is not None:
+            shapes = [tuple(value.shape[1:]) for value in inputs]
+            places = operation.contenders(node, shapes)
+            assert places.shape[0] == states.shape[1]
+            largest = bool(node.attributes.get("largest", True))
+            worst = -torch.inf if largest else torch.inf
+            joined = torch.cat([value.flatten(1) for value in inputs], 1)
+            entries = joined[:, places.clamp(min=0)].masked_fill(places < 0, worst)
+            found = entries.amax(-1) if largest else entries.amin(-1)
+            constants = generator.constants[generator.graph.nodes.index(node)]
+            assert torch.equal(found, operation.forward(node, inputs, constants).flatten(1))
+        checked += 1
+
+    generator.visit(latents, check)
+    assert checked

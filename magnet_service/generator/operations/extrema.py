@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -64,6 +65,13 @@ def extremum_states(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return places(node, inputs[0]).to(torch.int32)
 
 
+def extremum_contenders(node: Node, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    """The entries over the dimensions, of each of the others."""
+    row = torch.arange(math.prod(shapes[0])).reshape(1, *shapes[0])
+    entries = members(node, row, 1)
+    return entries.reshape(-1, entries.shape[-1])
+
+
 def extremum_tangent(
     node: Node,
     inputs: Sequence[Tensor],
@@ -106,6 +114,14 @@ def choice_states(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return (inputs[0] > inputs[1]).to(torch.int8)
 
 
+def choice_contenders(node: Node, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    """The two entries at each place."""
+    sizes = [math.prod(shape) for shape in shapes]
+    rows = torch.arange(sum(sizes)).split(sizes)
+    pairs = [row.reshape(shape).expand(node.shape).reshape(-1) for row, shape in zip(rows, shapes, strict=True)]
+    return torch.stack(pairs, dim=1)
+
+
 def choice_tangent(
     node: Node,
     inputs: Sequence[Tensor],
@@ -132,6 +148,7 @@ EXTREMUM = Operation(
     forward=extremum_forward,
     tangent=extremum_tangent,
     states=extremum_states,
+    contenders=extremum_contenders,
 )
 
 CHOICE = Operation(
@@ -142,6 +159,7 @@ CHOICE = Operation(
     forward=choice_forward,
     tangent=choice_tangent,
     states=choice_states,
+    contenders=choice_contenders,
 )
 
 OPERATIONS = (EXTREMUM, CHOICE)

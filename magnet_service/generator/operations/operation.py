@@ -206,6 +206,11 @@ class Operation:
             for elementwise operations of one value whose result has the value's shape; None for all others.
         states: (node, inputs) -> integer states [rows, *shape of the value], for piecewise linear kinds; at a
             breakpoint exactly, a unit takes the lower state; among equal entries of a pooling window the first wins.
+        breakpoints: (node) -> the pre-activations at which a unit's piece changes, ascending, for elementwise
+            piecewise linear kinds.
+        contenders: (node, shapes of the inputs) -> [units, most] places, in the inputs' rows flattened and joined, of
+            the entries of which a unit takes the largest, or the smallest where the node's `largest` says so; -1
+            fills lines. For the piecewise linear kinds that are not elementwise.
         prepare: (tensors in float64) -> constants in float64 that forward and tangent read; the tensors themselves
             where None. Results are rounded to the working precision once.
         elementwise: each output element depends on the input element at its own place only.
@@ -220,6 +225,8 @@ class Operation:
     tangent: Callable[[Node, Sequence[Tensor], Tensor, Sequence[Tensor | None], Constants, bool], Tensor | None]
     slope: Callable[[Node, Sequence[Tensor], Tensor, Constants], Tensor | float] | None = None
     states: Callable[[Node, Sequence[Tensor]], Tensor] | None = None
+    breakpoints: Callable[[Node], tuple[float, ...]] | None = None
+    contenders: Callable[[Node, Sequence[tuple[int, ...]]], Tensor] | None = None
     prepare: Callable[[Node, Constants], Mapping[str, Tensor]] | None = None
     elementwise: bool = False
     aliases: bool = False

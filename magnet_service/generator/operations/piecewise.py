@@ -39,6 +39,7 @@ def piecewise(
     forward: Rule,
     slope: Rule,
     states: Callable[[Node, Tensor], Tensor],
+    breakpoints: Callable[[Node], tuple[float, ...]] = lambda node: (0.0,),
 ) -> Operation:
     """Entry of an elementwise piecewise linear function from its value, its slope and its state."""
 
@@ -56,6 +57,7 @@ def piecewise(
         tangent=through_slope(diagonal),
         slope=diagonal,
         states=lambda node, inputs: states(node, inputs[0]),
+        breakpoints=breakpoints,
         elementwise=True,
     )
 
@@ -168,11 +170,15 @@ def clamp_forward(node: Node, value: Tensor, constants: Mapping[str, Tensor]) ->
     return value.clamp(node.optional_number("low"), node.optional_number("high"))
 
 
+def clamp_bounds(node: Node) -> tuple[float, ...]:
+    """The finite ones of the two bounds."""
+    return tuple(limit for limit in (node.optional_number("low"), node.optional_number("high")) if limit is not None)
+
+
 def clamp_states(node: Node, value: Tensor) -> Tensor:
     """Number of the bounds that lie strictly below the pre-activation."""
-    limits = [limit for limit in (node.optional_number("low"), node.optional_number("high")) if limit is not None]
     states = torch.zeros(value.shape, dtype=torch.int8, device=value.device)
-    for limit in limits:
+    for limit in clamp_bounds(node):
         states += value > limit
     return states
 
@@ -228,5 +234,6 @@ OPERATIONS = (
         forward=clamp_forward,
         slope=clamp_slope,
         states=clamp_states,
+        breakpoints=clamp_bounds,
     ),
 )

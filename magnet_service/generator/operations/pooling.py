@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -119,6 +120,22 @@ def max_pool_states(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     return max_pool(node, inputs[0])[1].to(torch.int32)
 
 
+def max_pool_contenders(node: Node, shapes: Sequence[tuple[int, ...]]) -> Tensor:
+    """The entries of every window; -1 where it reaches beyond the value."""
+    channels, *sizes = shapes[0]
+    lines = zip(sizes, node.shape[1:], *map(node.integers, ("kernel", "stride", "padding", "dilation")), strict=True)
+    places = torch.zeros(1, 1, dtype=torch.int64)
+    for size, outputs, kernel, stride, padding, dilation in lines:
+        along = torch.arange(outputs)[:, None] * stride - padding + torch.arange(kernel) * dilation
+        along = along.where((along >= 0) & (along < size), -1)
+        # [outputs so far, one more] by [entries so far, one more], by digits of which the new ones are the lowest.
+        joined = (places * size)[:, None, :, None] + along[None, :, None, :]
+        outside = (places < 0)[:, None, :, None] | (along < 0)[None, :, None, :]
+        places = joined.masked_fill(outside, -1).reshape(len(places) * outputs, -1)
+    shifts = torch.arange(channels)[:, None, None] * math.prod(sizes)
+    return (places + shifts).masked_fill(places < 0, -1).reshape(-1, places.shape[1])
+
+
 def max_pool_tangent(
     node: Node,
     inputs: Sequence[Tensor],
@@ -175,6 +192,7 @@ MAX_POOL = Operation(
     forward=max_pool_forward,
     tangent=max_pool_tangent,
     states=max_pool_states,
+    contenders=max_pool_contenders,
 )
 
 OPERATIONS = (AVERAGE_POOL, ADAPTIVE_AVERAGE_POOL, REDUCE, MAX_POOL)
