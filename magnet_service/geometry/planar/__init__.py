@@ -1,0 +1,1 @@
+"""Compiled kernels on a planar subdivision: signs, crossings, chords, their arrangement in each tile."""

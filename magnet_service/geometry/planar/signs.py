@@ -1,0 +1,34 @@
+"""Signs of functions at vertices, as bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from magnet_service.geometry.kernels.compiling import compiled
+
+__all__ = ["pack_signs"]
+
+
+@compiled
+def pack_signs(values, levels, positive, negative):  # type: ignore[no-untyped-def]
+    """Where each function is above, and where it is below its level.
+
+    Arguments:
+        values: [vertices, functions] float64.
+        levels: [functions] float64.
+        positive: [vertices, words] uint64, written to: bit k of a row says that function k is above its level.
+        negative: the same for below. At the level exactly neither is set.
+    """
+    vertices, functions = values.shape
+    for vertex in range(vertices):
+        for word in range(positive.shape[1]):
+            first = 64 * word
+            above = np.uint64(0)
+            below = np.uint64(0)
+            for bit in range(min(64, functions - first)):
+                value = values[vertex, first + bit]
+                level = levels[first + bit]
+                above |= np.uint64(value > level) << np.uint64(bit)
+                below |= np.uint64(value < level) << np.uint64(bit)
+            positive[vertex, word] = above
+            negative[vertex, word] = below
