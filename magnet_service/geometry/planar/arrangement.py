@@ -1,9 +1,9 @@
 """The arrangement of chords inside convex tiles.
 
-Two chords of a convex tile cross if, and only if, their ends alternate along its boundary: what crosses what is a matter
-of order, never of rounding. A tile is halved by one chord after another; each half keeps the chords, or the pieces of
-chords, that still cut it, by the places of their ends on the half's boundary. Numbers enter only where a crossing is
-placed along its chord, and crossings nearer than a bound to one another, or to the chord's end, become one vertex. So
+Two chords of a convex tile cross if, and only if, their ends alternate along its boundary: what crosses what is a
+matter of order, never of rounding. A tile is halved by one chord after another; each half keeps the chords, or the
+pieces of chords, that still cut it, by the places of their ends on the half's boundary. Numbers enter only where a
+crossing is placed along its chord, and crossings nearer than a bound to one another, or to the chord's end, become one vertex. So
 tiles stay a subdivision whatever the numbers are.
 """
 
@@ -133,9 +133,7 @@ def arrange(  # type: ignore[no-untyped-def]
                     low < other < high and (one < low or one > high)
                 ):
                     met[crossings] = chord
-                    along[crossings] = where_crossed(
-                        points, start, end, own_vertices[one], own_vertices[other]
-                    )
+                    along[crossings] = where_crossed(points, start, end, own_vertices[one], own_vertices[other])
                     crossings += 1
             sort_pairs(along[:crossings], met[:crossings])
             length = np.hypot(points[end, 0] - points[start, 0], points[end, 1] - points[start, 1])
@@ -223,14 +221,8 @@ def arrange(  # type: ignore[no-untyped-def]
                         other_place = other - low if low <= other <= high else at_crossing
                     else:
                         at_crossing = (size - high + low + ordinal[chord]) % outer if crosses else 0
-                        if one >= high:
-                            one_place = one - high
-                        else:
-                            one_place = one + size - high if one <= low else at_crossing
-                        if other >= high:
-                            other_place = other - high
-                        else:
-                            other_place = other + size - high if other <= low else at_crossing
+                        one_place = at_crossing if low < one < high else (one - high) % size
+                        other_place = at_crossing if low < other < high else (other - high) % size
                     begins, finishes = min(one_place, other_place), max(one_place, other_place)
                     if finishes - begins <= 1 or (begins == 0 and finishes == around - 1):
                         merged += 1

@@ -13,7 +13,7 @@ __all__ = ["ones_in", "trailing_zeros"]
 WORD = ir.IntType(64)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
 def trailing_zeros(typing: Any, word: Any) -> Any:
     """Place of the lowest bit set of a word; 64 for none."""
 
@@ -23,7 +23,7 @@ def trailing_zeros(typing: Any, word: Any) -> Any:
     return types.int64(types.uint64), generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]  # numba has no types
 def ones_in(typing: Any, word: Any) -> Any:
     """Number of bits set in a word."""
 

@@ -26,10 +26,10 @@ def crossing_bits(edge, word, ends, allowed, positive, negative):  # type: ignor
 
 
 @compiled
-def share(edge, function, ends, values, levels):  # type: ignore[no-untyped-def]
+def share(edge, function, ends, values, columns, levels):  # type: ignore[no-untyped-def]
     """Where along an edge, from 0 to 1, a function reaches its level."""
-    first = values[ends[edge, 0], function] - levels[function]
-    second = values[ends[edge, 1], function] - levels[function]
+    first = values[ends[edge, 0], columns[function]] - levels[function]
+    second = values[ends[edge, 1], columns[function]] - levels[function]
     return first / (first - second)
 
 
@@ -41,7 +41,7 @@ def length(edge, ends, points):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def snap(ends, allowed, positive, negative, values, levels, points, near):  # type: ignore[no-untyped-def]
+def snap(ends, allowed, positive, negative, values, columns, levels, points, near):  # type: ignore[no-untyped-def]
     """Take vertices for lying on every line that crosses one of their edges nearer than `near`; says how often.
 
     A vertex's sign is cleared, so that all tiles around it agree.
@@ -56,7 +56,7 @@ def snap(ends, allowed, positive, negative, values, levels, points, near):  # ty
                 bits &= bits - np.uint64(1)
                 if size < 0:
                     size = length(edge, ends, points)
-                along = share(edge, 64 * word + bit, ends, values, levels)
+                along = share(edge, 64 * word + bit, ends, values, columns, levels)
                 for end in range(2):
                     if (along if end == 0 else 1.0 - along) * size <= near:
                         vertex = ends[edge, end]
@@ -78,7 +78,7 @@ def count_crossings(ends, allowed, positive, negative, counts):  # type: ignore[
 
 @compiled
 def place_crossings(  # type: ignore[no-untyped-def]
-    ends, allowed, positive, negative, values, levels, points, near, starts, functions, ordinals, places, made
+    ends, allowed, positive, negative, values, columns, levels, points, near, starts, functions, ordinals, places, made
 ):
     """List the crossings of each edge in order of their place; those nearer to one another than `near` are one.
 
@@ -102,7 +102,7 @@ def place_crossings(  # type: ignore[no-untyped-def]
             bits = crossing_bits(edge, word, ends, allowed, positive, negative)
             while bits != 0:
                 functions[at] = 64 * word + trailing_zeros(bits)
-                places[at] = share(edge, functions[at], ends, values, levels)
+                places[at] = share(edge, functions[at], ends, values, columns, levels)
                 bits &= bits - np.uint64(1)
                 at += 1
         sort_pairs(places[first:last], functions[first:last])

@@ -10,23 +10,24 @@ __all__ = ["pack_signs"]
 
 
 @compiled
-def pack_signs(values, levels, positive, negative):  # type: ignore[no-untyped-def]
+def pack_signs(values, columns, levels, positive, negative):  # type: ignore[no-untyped-def]
     """Where each function is above, and where it is below its level.
 
     Arguments:
-        values: [vertices, functions] float64.
+        values: [vertices, width] float64.
+        columns: [functions], the column of `values` that holds each function.
         levels: [functions] float64.
         positive: [vertices, words] uint64, written to: bit k of a row says that function k is above its level.
         negative: the same for below. At the level exactly neither is set.
     """
-    vertices, functions = values.shape
-    for vertex in range(vertices):
+    functions = columns.shape[0]
+    for vertex in range(values.shape[0]):
         for word in range(positive.shape[1]):
             first = 64 * word
             above = np.uint64(0)
             below = np.uint64(0)
             for bit in range(min(64, functions - first)):
-                value = values[vertex, first + bit]
+                value = values[vertex, columns[first + bit]]
                 level = levels[first + bit]
                 above |= np.uint64(value > level) << np.uint64(bit)
                 below |= np.uint64(value < level) << np.uint64(bit)

@@ -1,0 +1,1 @@
+"""The exact tessellation of a slice of the latent space."""

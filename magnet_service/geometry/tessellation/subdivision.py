@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +12,7 @@ from magnet_service.geometry.planar.arrangement import arrange
 from magnet_service.geometry.planar.chords import count_cuts, find_chords
 from magnet_service.geometry.planar.crossings import count_crossings, place_crossings, snap
 from magnet_service.geometry.planar.signs import pack_signs
+from magnet_service.geometry.tessellation.workers import Workers
 
 __all__ = ["BORDER", "Cuts", "Split", "Subdivision", "plan_split", "split", "whole"]
 
@@ -23,9 +22,6 @@ Places = NDArray[np.int64]
 
 BORDER = -1
 """Layer of the edges on the window's border."""
-
-_LOCKSTEP = 4096
-"""Vertices, or tiles, below which a second thread does not pay."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +45,19 @@ class Subdivision:
     cycle: Integers
 
     @property
-    def tiles(self) -> int:
-        """Number of tiles."""
+    def line(self) -> bool:
+        """Whether it is one of a line: edges and vertices only."""
+        return len(self.starts) == 1
+
+    @property
+    def faces(self) -> int:
+        """Number of tiles of a plane."""
         return len(self.starts) - 1
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles; of edges on a line."""
+        return len(self.ends) if self.line else self.faces
 
     @property
     def corners(self) -> Integers:
@@ -59,13 +65,21 @@ class Subdivision:
         corners: Integers = self.ends[self.cycle >> 1, self.cycle & 1]
         return corners
 
+    @property
+    def around(self) -> tuple[Places, Integers]:
+        """Where the vertices of each tile begin, and the vertices."""
+        if self.line:
+            return np.arange(0, 2 * len(self.ends) + 1, 2), self.ends.ravel()
+        return self.starts, self.corners
+
 
 @dataclass(frozen=True)
 class Cuts:
     """Functions, affine on every tile, that split tiles where they reach a level.
 
     Attributes:
-        values: [vertices, functions], at the vertices.
+        values: [vertices, width], at the vertices.
+        columns: [functions], the column of `values` that holds each of them.
         levels: [functions].
         labels: [functions, 3], for the edges they make.
         allowed_edges: [edges, words] bits of the functions that may cross an edge; no rows for all.
@@ -73,6 +87,7 @@ class Cuts:
     """
 
     values: Floats
+    columns: Integers
     levels: Floats
     labels: Integers
     allowed_edges: NDArray[np.uint64]
@@ -122,6 +137,7 @@ class Split:
         parents, shares: of the new vertices: (1 - share) times the first parent and share times the second. A parent's
             number is below the vertex's own.
         functions: [new vertices, 2], the functions that reach their level there, -1 for none.
+        sources: [edges], the function that made each, -1 for pieces of the edges of before.
         origins: [tiles], the tile of before that each comes from.
         merged: how often the tie rule took two for one.
     """
@@ -131,6 +147,7 @@ class Split:
     parents: Integers
     shares: Floats
     functions: Integers
+    sources: Integers
     origins: Places
     merged: int
 
@@ -139,7 +156,7 @@ def whole(window: Floats) -> Subdivision:
     """The subdivision that a convex window is, one tile.
 
     Arguments:
-        window: [corners, 2], counterclockwise.
+        window: [corners, 2], counterclockwise; [2, 1] for a line.
 
     Returns:
         As many vertices and edges as corners.
@@ -147,6 +164,11 @@ def whole(window: Floats) -> Subdivision:
     Raises:
         Nothing.
     """
+    if window.shape[1] == 1:
+        points = np.concatenate([window, np.zeros_like(window)], axis=1)
+        none = np.zeros((1, 2), np.int32)
+        ends, labels = np.array([[0, 1]], np.int32), np.zeros((1, 3), np.int32)
+        return Subdivision(points, ends, none - 1, labels, np.zeros(1, np.int64), none[0, :0])
     count = len(window)
     first = np.arange(count, dtype=np.int32)
     ends = np.stack([first, np.roll(first, -1)], axis=1)
@@ -155,14 +177,14 @@ def whole(window: Floats) -> Subdivision:
     return Subdivision(window.copy(), ends, sides, labels, np.array([0, count]), 2 * first)
 
 
-def plan_split(before: Subdivision, cuts: Cuts, near: float, threads: int) -> SplitPlan:
+def plan_split(before: Subdivision, cuts: Cuts, near: float, workers: Workers) -> SplitPlan:
     """Find all crossings of edges and all chords of tiles.
 
     Arguments:
         before: the subdivision; not changed.
         cuts: the functions.
         near: distance below which two vertices are one.
-        threads: cores to use.
+        workers: to work with.
 
     Returns:
         The plan, with its counts.
@@ -173,16 +195,15 @@ def plan_split(before: Subdivision, cuts: Cuts, near: float, threads: int) -> Sp
     Accuracy: what crosses what is decided by the signs at the vertices; a vertex nearer than `near` to a crossing of
         one of its edges counts as on the line.
     """
-    vertices, functions = cuts.values.shape
-    words = (functions + 63) // 64
+    vertices = len(cuts.values)
+    words = (len(cuts.columns) + 63) // 64
     positive, negative = (np.empty((vertices, words), np.uint64) for _ in range(2))
-    over(
-        lambda at, end: pack_signs(cuts.values[at:end], cuts.levels, positive[at:end], negative[at:end]),
+    workers.over(
+        lambda at, end: pack_signs(cuts.values[at:end], cuts.columns, cuts.levels, positive[at:end], negative[at:end]),
         vertices,
-        threads,
     )
     lines = (before.ends, cuts.allowed_edges, positive, negative)
-    numbers = (cuts.values, cuts.levels, before.points, near)
+    numbers = (cuts.values, cuts.columns, cuts.levels, before.points, near)
     merged = snap(*lines, *numbers)
     found = np.zeros(len(before.ends), np.int64)
     count_crossings(*lines, found)
@@ -192,31 +213,30 @@ def plan_split(before: Subdivision, cuts: Cuts, near: float, threads: int) -> Sp
     places, made = np.empty(total), np.zeros(len(before.ends), np.int64)
     merged += place_crossings(*lines, *numbers, crossing_starts, listed, ordinals, places, made)
     around = (before.starts, before.cycle, before.ends, cuts.allowed_tiles, positive, negative)
-    found = np.zeros(before.tiles, np.int64)
+    found = np.zeros(before.faces, np.int64)
     count_cuts(*around, found)
     chord_starts = running(found)
     chords = np.empty((int(chord_starts[-1]), 3), np.int32)
-    counts = np.zeros((before.tiles, 3), np.int64)
+    counts = np.zeros((before.faces, 3), np.int64)
     merged += sum(
-        over(
+        workers.over(
             lambda at, end: find_chords(
                 at, end, *around, crossing_starts, listed, ordinals, made, chord_starts, chords, counts
             ),
-            before.tiles,
-            threads,
+            before.faces,
         )
     )
     return SplitPlan(cuts, crossing_starts, listed, ordinals, places, made, chord_starts, chords, counts, merged)
 
 
-def split(before: Subdivision, plan: SplitPlan, near: float, threads: int) -> Split:
+def split(before: Subdivision, plan: SplitPlan, near: float, workers: Workers) -> Split:
     """Carry out a plan.
 
     Arguments:
         before: the subdivision that it was made for; not changed.
         plan: from `plan_split`.
         near: distance below which two vertices are one.
-        threads: cores to use.
+        workers: to work with.
 
     Returns:
         The new subdivision and the parents of its new vertices.
@@ -226,13 +246,13 @@ def split(before: Subdivision, plan: SplitPlan, near: float, threads: int) -> Sp
 
     Accuracy: every vertex is rounded once along the edge or chord that it lies on.
     """
-    old_vertices, old_edges = len(before.points), len(before.ends)
+    old_vertices = len(before.points)
     made, counts = plan.made, plan.counts
     # Pieces of the edges of before come first, then those of each tile's chords.
     first_piece = running(made + 1)
     first_vertex = running(made, old_vertices)
     on_edges = int(first_vertex[-1])
-    room = np.zeros((before.tiles + 1, 4), np.int64)
+    room = np.zeros((before.faces + 1, 4), np.int64)
     sizes = np.stack(
         [
             counts[:, 1],
@@ -253,14 +273,12 @@ def split(before: Subdivision, plan: SplitPlan, near: float, threads: int) -> Sp
     functions = np.full((vertices, 2), -1, np.int32)
     ends, sides = np.zeros((edges, 2), np.int32), np.full((edges, 2), -1, np.int32)
     source = np.zeros(edges, np.int32)
-    cut_edges(
-        before, plan, first_piece, first_vertex, (points, parents, shares, functions[:, 0], ends)
-    )
+    cut_edges(before, plan, first_piece, first_vertex, (points, parents, shares, functions[:, 0], ends))
     starts, cycle = np.zeros(tiles + 1, np.int64), np.zeros(length, np.int32)
     starts[-1] = length
-    used = np.zeros((before.tiles, 4), np.int64)
+    used = np.zeros((before.faces, 4), np.int64)
     merged = plan.merged + sum(
-        over(
+        workers.over(
             lambda at, end: arrange(
                 at,
                 end,
@@ -286,21 +304,22 @@ def split(before: Subdivision, plan: SplitPlan, near: float, threads: int) -> Sp
                 cycle,
                 used,
             ),
-            before.tiles,
-            threads,
+            before.faces,
         )
     )
     pieces = int(first_piece[-1])
     labels = np.empty((edges, 3), np.int32)
     labels[:pieces] = np.repeat(before.labels, made + 1, axis=0)
+    source[:pieces] = -1
     labels[pieces:] = plan.cuts.labels[source[pieces:]]
-    origins = np.repeat(np.arange(before.tiles), sizes[:, 2])
+    origins = np.repeat(np.arange(before.faces), sizes[:, 2])
     result = Split(
         Subdivision(points, ends, sides, labels, starts, cycle),
         on_edges,
         parents[old_vertices:],
         shares[old_vertices:],
         functions[old_vertices:],
+        source,
         origins,
         merged,
     )
@@ -336,7 +355,9 @@ def compacted(found: Split, old_vertices: int, room: Places, used: Places) -> Sp
     """A split without the room that was not used, because crossings fell together."""
     whole_split = found.subdivision
     kept = []
-    for item, total in enumerate((len(whole_split.points), len(whole_split.ends), whole_split.tiles, len(whole_split.cycle))):
+    for item, total in enumerate(
+        (len(whole_split.points), len(whole_split.ends), whole_split.faces, len(whole_split.cycle))
+    ):
         stays = np.ones(total, bool)
         stays[room[0, item] :] = False
         lengths = used[:, item]
@@ -346,7 +367,7 @@ def compacted(found: Split, old_vertices: int, room: Places, used: Places) -> Sp
     vertices, edges, tiles, places = kept
     new_vertex, new_edge, new_tile = (np.cumsum(stays).astype(np.int32) - 1 for stays in (vertices, edges, tiles))
     # A tile's edges end where the next one's begin, or where the room of its origin was used up to.
-    origins = found.origins[: whole_split.tiles]
+    origins = found.origins[: whole_split.faces]
     first = whole_split.starts[:-1][tiles]
     ends_of_room = room[:-1, 3] + used[:, 3]
     kept_origins = np.repeat(np.arange(len(used)), used[:, 2])
@@ -369,6 +390,7 @@ def compacted(found: Split, old_vertices: int, room: Places, used: Places) -> Sp
         new_vertex[found.parents[inner]],
         found.shares[inner],
         found.functions[inner],
+        found.sources[edges],
         kept_origins if len(origins) else origins,
         found.merged,
     )
@@ -381,13 +403,3 @@ def running(counts: Places, first: int = 0) -> Places:
     np.cumsum(counts, out=sums[1:])
     sums[1:] += first
     return sums
-
-
-def over(work: Callable[[int, int], Any], count: int, threads: int) -> list[Any]:
-    """Work on the ranges that `count` items are cut into, side by side."""
-    parts = 1 if count < _LOCKSTEP else min(threads, count)
-    bounds = [count * part // parts for part in range(parts + 1)]
-    if parts == 1:
-        return [work(0, count)]
-    with ThreadPoolExecutor(parts, "magnet-split") as pool:
-        return list(pool.map(work, bounds[:-1], bounds[1:]))

@@ -1,0 +1,183 @@
+"""Nonlinearities element by element: which units bend, where they split tiles, and what they are afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from magnet_service.generator import Node
+from magnet_service.generator.operations import TABLE
+from magnet_service.geometry.tessellation.sheet import Bends, Live, Sheet, with_columns
+from magnet_service.geometry.tessellation.subdivision import Cuts, Split
+
+__all__ = ["Elementwise", "prepare_elementwise"]
+
+NO_LIMIT = np.zeros((0, 1), np.uint64)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A node's functions of one variable: between breakpoints, slope x + offset.
+
+    Attributes:
+        breakpoints: ascending.
+        slopes, offsets: [breakpoints + 1, units].
+    """
+
+    breakpoints: tuple[float, ...]
+    slopes: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """A node about to split tiles.
+
+    Attributes:
+        index: of its value.
+        cuts: the functions that split; None for none.
+        values: [vertices, units] of the affine functions of the units that become columns, at the vertices; None where
+            the columns are made wherever they are needed.
+        units: that become columns.
+        bends: them.
+        straight: what the node's value is of the columns there were, without those units.
+        keeps: whether the columns there were are still needed.
+    """
+
+    index: int
+    cuts: Cuts | None
+    values: Tensor | None
+    units: Tensor
+    bends: Bends
+    straight: Live
+    keeps: bool
+
+    def settle(self, sheet: Sheet, found: Split | None) -> None:
+        """Give the node its value, after the split of its cuts."""
+        if self.values is None:
+            if found is not None:
+                sheet.follow(found)
+            if len(self.units):
+                sheet.make(self.bends)
+        else:
+            rows = self.values if found is None else sheet.grown(self.values, found, self.cuts)
+            sheet.workers.over(lambda at, end: self.bends.apply(rows[at:end]), len(rows))
+            if not self.keeps:
+                sheet.made, sheet.columns = None, rows
+            else:
+                if found is not None:
+                    sheet.follow(found)
+                sheet.append(rows)
+        sheet.live[self.index] = with_columns(self.straight, sheet.width, self.units)
+
+
+def prepare_elementwise(
+    sheet: Sheet, index: int, node: Node, constants: Mapping[str, Tensor], layer: int, last_use: bool
+) -> Elementwise:
+    """Find out which units of a node bend over the slice, and what the others are.
+
+    Arguments:
+        sheet: values at the vertices.
+        index: of the node's value.
+        node: an elementwise piecewise linear node, into whose input the slice enters.
+        constants: what its rules read, float64.
+        layer: number of the node among the piecewise linear ones, for labels.
+        last_use: whether nothing else needs the node's input.
+
+    Returns:
+        What to split by and how to go on.
+
+    Raises:
+        Nothing.
+
+    Accuracy: rounding of float64.
+    """
+    (source,) = node.inputs
+    given = sheet.live[source]
+    constant, matrix = given.flat()
+    pieces = pieces_of(node, given.constant.shape, constants)
+    breakpoints = torch.tensor(pieces.breakpoints, dtype=torch.float64)
+    bounds = sheet.bounds(constant, matrix)
+    if bounds is None:
+        low, high, found = sheet.ranges(constant, matrix)
+    else:
+        low, high = (bound.clone() for bound in bounds)
+        may = bending(low, high, breakpoints).nonzero().flatten()
+        low[may], high[may], _ = sheet.ranges(constant[may], matrix[:, may].contiguous())
+        found = None
+    bends = bending(low, high, breakpoints)
+    state = torch.bucketize((low + high) / 2, breakpoints)
+    slope = pieces.slopes.gather(0, state[None])[0]
+    offset = pieces.offsets.gather(0, state[None])[0]
+    units = bends.nonzero().flatten()
+    moving = (bends | (slope != 0)).nonzero().flatten()
+    others = any(value.matrix is not None for other, value in sheet.live.items() if other != source or not last_use)
+    keeps = others or len(matrix) + len(units) <= len(moving)
+    narrow = sheet.narrow(len(units))
+    if keeps or narrow:
+        keeps = True
+        slope, offset = slope.masked_fill(bends, 0.0), offset.masked_fill(bends, 0.0)
+        fixed = slope * constant + offset
+    else:
+        units = moving
+        fixed = offset.index_fill(0, moving, 0.0)
+    chosen = Bends(
+        constant[units],
+        matrix[:, units].contiguous(),
+        breakpoints,
+        pieces.slopes[:, units].contiguous(),
+        pieces.offsets[:, units].contiguous(),
+    )
+    shape = given.constant.shape
+    straight = Live(fixed.reshape(shape), (matrix * slope).reshape(1, len(matrix), *shape[1:]) if keeps else None)
+    if not len(units):
+        return Elementwise(index, None, None, units, chosen, straight, keeps)
+    if found is None:
+        values = sheet.values(chosen.constant, chosen.matrix)
+    else:
+        values = found if len(units) == len(constant) else found[:, units].contiguous()
+    cuts = cuts_of(values, units, low[units], high[units], breakpoints, layer)
+    return Elementwise(index, cuts, None if narrow else values, units, chosen, straight, keeps)
+
+
+def bending(low: Tensor, high: Tensor, breakpoints: Tensor) -> Tensor:
+    """Units with a breakpoint strictly between two values."""
+    return ((low[:, None] < breakpoints) & (high[:, None] > breakpoints)).any(dim=1)
+
+
+def pieces_of(node: Node, shape: torch.Size, constants: Mapping[str, Tensor]) -> Pieces:
+    """The pieces of a node's functions, from its rules at one point of each."""
+    operation = TABLE[node.operation]
+    assert operation.breakpoints is not None
+    assert operation.slope is not None
+    breakpoints = operation.breakpoints(node)
+    inner = [(one + other) / 2 for one, other in pairwise(breakpoints)]
+    places = [breakpoints[0] - 1.0, *inner, breakpoints[-1] + 1.0]
+    slopes, offsets = [], []
+    for place in places:
+        value = torch.full(shape, place, dtype=torch.float64)
+        output = operation.forward(node, [value], constants)
+        slope = torch.as_tensor(operation.slope(node, [value], output, constants), dtype=torch.float64).expand(shape)
+        slopes.append(slope.flatten())
+        offsets.append((output - slope * place).flatten())
+    return Pieces(breakpoints, torch.stack(slopes), torch.stack(offsets))
+
+
+def cuts_of(values: Tensor, units: Tensor, low: Tensor, high: Tensor, breakpoints: Tensor, layer: int) -> Cuts:
+    """One function for each unit and breakpoint that it reaches."""
+    reached = (low[:, None] < breakpoints) & (high[:, None] > breakpoints)
+    column, which = reached.nonzero(as_tuple=True)
+    labels = torch.stack([torch.full_like(column, layer), units[column], which], dim=1)
+    return Cuts(
+        values.numpy(),
+        column.to(torch.int32).numpy(),
+        breakpoints[which].numpy(),
+        labels.to(torch.int32).numpy(),
+        NO_LIMIT,
+        NO_LIMIT,
+    )

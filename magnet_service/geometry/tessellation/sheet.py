@@ -1,0 +1,252 @@
+"""The values of a network over a slice, at the vertices of a subdivision on whose tiles they are affine.
+
+A value is kept as constant + columns @ matrix. The columns are numbers at the vertices: first the coordinates of the
+slice, then the outputs of the units that bend somewhere in it. The matrix goes through the network as tangents do, by
+the rules of the table of operations. A unit that does not bend anywhere in the window costs nothing but its share of
+the matrix, so that a wide network on a small window is as narrow as what happens there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from magnet_service.generator import Node
+from magnet_service.generator.evaluator import Constants
+from magnet_service.generator.operations import TABLE
+from magnet_service.geometry.planar.interpolation import bend, interpolate, settle_levels
+from magnet_service.geometry.tessellation.subdivision import Cuts, Split
+from magnet_service.geometry.tessellation.workers import Workers
+
+__all__ = ["Bends", "Live", "Sheet", "with_columns"]
+
+_BLOCK_BYTES = 2 << 20
+"""Values at work at once, so that they stay in cache."""
+
+_AT_ONCE_BYTES = 256 << 20
+"""Values of all vertices at work at once, where only their ranges are wanted."""
+
+_NARROW = 8
+"""Columns are made wherever they are needed, and not kept, if they are this many times as many as what makes them."""
+
+_WORTH_BOUNDING = 1e8
+"""Products above which it pays to look first which units can bend at all."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """A value of the graph over the slice: constant + columns @ matrix.
+
+    Attributes:
+        constant: [1, *shape].
+        matrix: [1, columns, *shape], for the first so many columns; None for a constant.
+    """
+
+    constant: Tensor
+    matrix: Tensor | None
+
+    @property
+    def width(self) -> int:
+        """Columns that may enter."""
+        return 0 if self.matrix is None else self.matrix.shape[1]
+
+    def flat(self) -> tuple[Tensor, Tensor]:
+        """Constant [features] and matrix [columns, features]."""
+        constant = self.constant.flatten()
+        if self.matrix is None:
+            return constant, constant.new_zeros(0, len(constant))
+        return constant, self.matrix.flatten(2)[0]
+
+    def widened(self, width: int) -> Live:
+        """The same for more columns."""
+        if self.matrix is None or self.width == width:
+            return self
+        blank = self.matrix.new_zeros(1, width - self.width, *self.matrix.shape[2:])
+        return Live(self.constant, torch.cat([self.matrix, blank], dim=1))
+
+
+@dataclass(frozen=True)
+class Bends:
+    """Units as functions of the columns: a piecewise linear function of an affine one, each.
+
+    Attributes:
+        constant, matrix: the affine functions, [units] and [columns, units].
+        breakpoints: of all of them, ascending.
+        slopes, offsets: [breakpoints + 1, units]: piece j is slope x + offset, above breakpoint j - 1.
+    """
+
+    constant: Tensor
+    matrix: Tensor
+    breakpoints: Tensor
+    slopes: Tensor
+    offsets: Tensor
+
+    def apply(self, values: Tensor) -> None:
+        """Turn values of the affine functions [rows, units] into the units' own, in place."""
+        bend(values.numpy(), self.breakpoints.numpy(), self.slopes.numpy(), self.offsets.numpy())
+
+    def chosen(self, units: Tensor) -> Bends:
+        """Some of the units."""
+        return replace(
+            self,
+            constant=self.constant[units],
+            matrix=self.matrix[:, units].contiguous(),
+            slopes=self.slopes[:, units].contiguous(),
+            offsets=self.offsets[:, units].contiguous(),
+        )
+
+
+class Sheet:
+    """Columns at the vertices, and the values that are alive.
+
+    Arguments:
+        columns: [vertices, columns].
+        live: values by index.
+        workers: to work with.
+    """
+
+    def __init__(self, columns: Tensor, live: dict[int, Live], workers: Workers) -> None:
+        self.columns = columns
+        self.live = live
+        self.workers = workers
+        self.made: Bends | None = None  # columns behind the kept ones, made wherever they are needed
+
+    @property
+    def width(self) -> int:
+        """Columns, kept and made."""
+        return self.columns.shape[1] + (0 if self.made is None else len(self.made.constant))
+
+    def affine(self, index: int, node: Node, constants: Constants) -> None:
+        """Carry out an affine or a structural node."""
+        width = max((self.live[source].width for source in node.inputs), default=0)
+        given = [self.live[source].widened(width) for source in node.inputs]
+        operation, prepared = TABLE[node.operation], constants[index - 1]
+        inputs = [value.constant for value in given]
+        output = operation.forward(node, inputs, prepared)
+        with self.workers.together():
+            matrix = operation.tangent(node, inputs, output, [value.matrix for value in given], prepared, False)
+        self.live[index] = Live(output, matrix)
+
+    def values(self, constant: Tensor, matrix: Tensor) -> Tensor:
+        """constant + columns @ matrix [vertices, features] at all vertices."""
+        found = self.columns.new_empty(len(self.columns), len(constant))
+
+        def fill(at: int, end: int) -> None:
+            for first, last in self._blocks(at, end, len(constant)):
+                self.values_at(constant, matrix, first, last, found[first:last])
+
+        self.workers.over(fill, len(found))
+        return found
+
+    def values_at(self, constant: Tensor, matrix: Tensor, at: int, end: int, out: Tensor) -> None:
+        """The same at vertices from `at` to `end`, into `out`."""
+        stored = min(self.columns.shape[1], len(matrix))
+        torch.addmm(constant, self.columns[at:end, :stored], matrix[:stored], out=out)
+        if self.made is not None and len(matrix) > stored:
+            out.addmm_(self._made_at(at, end), matrix[stored:])
+
+    def ranges(self, constant: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Least and largest value of each feature over the vertices, and all values if they were few enough."""
+        features, vertices = len(constant), len(self.columns)
+        found = constant.new_empty(vertices, features) if 8 * features * vertices <= _AT_ONCE_BYTES else None
+
+        def measure(at: int, end: int) -> tuple[Tensor, Tensor]:
+            low, high = torch.full_like(constant, torch.inf), torch.full_like(constant, -torch.inf)
+            for first, last in self._blocks(at, end, features):
+                block = constant.new_empty(last - first, features) if found is None else found[first:last]
+                self.values_at(constant, matrix, first, last, block)
+                least, most = block.aminmax(dim=0)
+                torch.minimum(low, least, out=low)
+                torch.maximum(high, most, out=high)
+            return low, high
+
+        lows, highs = zip(*self.workers.over(measure, vertices), strict=True)
+        return torch.stack(lows).amin(0), torch.stack(highs).amax(0), found
+
+    def bounds(self, constant: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Numbers that no value over the slice goes below and above; None where they are not worth it."""
+        if self.made is not None or len(self.columns) * matrix.numel() < _WORTH_BOUNDING:
+            return None
+        low, high = self.columns[:, : len(matrix)].aminmax(dim=0)
+        middle = torch.addmv(constant, matrix.T, (low + high) / 2)
+        reach = torch.mv(matrix.T.abs(), (high - low) / 2) * (1 + 1e-12) + 1e-12 * middle.abs()
+        return middle - reach, middle + reach
+
+    def grown(self, values: Tensor, found: Split, cuts: Cuts | None = None) -> Tensor:
+        """Values at the old vertices, and at the new ones those between their parents'."""
+        rows = torch.empty(len(found.subdivision.points), values.shape[1], dtype=torch.float64)
+        before, width = len(values), values.shape[1]
+        rows[:before] = values
+        kept, new = rows.numpy(), (before, found.parents, found.shares)
+        self.workers.over(lambda low, high: interpolate(kept, *new, low, high), width, least=16)
+        if cuts is not None:
+            settle_levels(kept, before, found.functions, cuts.columns, cuts.levels)
+        return rows
+
+    def follow(self, found: Split) -> None:
+        """Go over to the vertices of a split."""
+        self.columns = self.grown(self.columns, found)
+
+    def keep_made(self) -> None:
+        """Keep the made columns like the others."""
+        if self.made is not None:
+            made = [self._made_at(at, end) for at, end in self._blocks(0, len(self.columns), 1)]
+            self.columns, self.made = torch.cat([self.columns, torch.cat(made)], dim=1), None
+
+    def make(self, bends: Bends) -> None:
+        """Have more columns, made wherever they are needed."""
+        blank = bends.matrix.new_zeros(self.columns.shape[1] - len(bends.matrix), len(bends.constant))
+        self.made = replace(bends, matrix=torch.cat([bends.matrix, blank]))
+
+    def append(self, columns: Tensor) -> None:
+        """Keep more columns."""
+        self.keep_made()
+        self.columns = torch.cat([self.columns, columns], dim=1)
+
+    def narrow(self, units: int) -> bool:
+        """Whether so many more columns had better be made where they are needed."""
+        return self.made is None and units >= _NARROW * self.columns.shape[1]
+
+    def prune(self) -> None:
+        """Let go of the columns that no value depends on."""
+        used = torch.zeros(self.width, dtype=torch.bool)
+        for value in self.live.values():
+            _, matrix = value.flat()
+            used[: len(matrix)] |= (matrix != 0).any(dim=1)
+        stored = self.columns.shape[1]
+        if self.made is not None and used[stored:].any():
+            used[:stored] = True
+        if used.all():
+            return
+        kept = used.nonzero().flatten()
+        self.columns = self.columns[:, used[:stored]]
+        if self.made is not None:
+            units = used[stored:].nonzero().flatten()
+            self.made = self.made.chosen(units) if len(units) else None
+        for index, value in self.live.items():
+            if value.matrix is not None:
+                self.live[index] = Live(value.constant, value.matrix[:, kept[kept < value.width]])
+
+    def _made_at(self, at: int, end: int) -> Tensor:
+        assert self.made is not None
+        found = torch.addmm(self.made.constant, self.columns[at:end], self.made.matrix)
+        self.made.apply(found)
+        return found
+
+    def _blocks(self, at: int, end: int, width: int) -> Iterator[tuple[int, int]]:
+        step = max(64, _BLOCK_BYTES // (8 * max(width, self.width)))
+        for first in range(at, end, step):
+            yield first, min(first + step, end)
+
+
+def with_columns(straight: Live, width: int, units: Tensor) -> Live:
+    """A value some of whose units are the last columns."""
+    matrix = torch.zeros(width, straight.constant.numel(), dtype=torch.float64)
+    if straight.matrix is not None:
+        known = straight.matrix.flatten(2)[0]
+        matrix[: len(known)] = known
+    matrix[torch.arange(width - len(units), width), units] = 1.0
+    return Live(straight.constant, matrix.reshape(1, width, *straight.constant.shape[1:]))
