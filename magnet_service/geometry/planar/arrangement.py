@@ -3,8 +3,8 @@
 Two chords of a convex tile cross if, and only if, their ends alternate along its boundary: what crosses what is a
 matter of order, never of rounding. A tile is halved by one chord after another; each half keeps the chords, or the
 pieces of chords, that still cut it, by the places of their ends on the half's boundary. Numbers enter only where a
-crossing is placed along its chord, and crossings nearer than a bound to one another, or to the chord's end, become one vertex. So
-tiles stay a subdivision whatever the numbers are.
+crossing is placed along its chord, and crossings nearer than a bound to one another, or to the chord's end, become one
+vertex. So tiles stay a subdivision whatever the numbers are.
 """
 
 from __future__ import annotations

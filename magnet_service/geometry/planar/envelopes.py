@@ -6,7 +6,7 @@ import numpy as np
 
 from magnet_service.geometry.kernels.compiling import compiled
 
-__all__ = ["largest_at", "ties_in_tiles"]
+__all__ = ["judge_edges", "largest_at", "ties_in_tiles"]
 
 
 @compiled
@@ -98,3 +98,43 @@ def excess(end, before, after, shares, values, third, one):  # type: ignore[no-u
     return (1.0 - share) * (values[before[end], third] - values[before[end], one]) + share * (
         values[after[end], third] - values[after[end], one]
     )
+
+
+@compiled
+def judge_edges(  # type: ignore[no-untyped-def]
+    edges, sides, origins, tile_starts, corners, values, floors, starts, entries, tied_starts, tied_units, judged
+):
+    """Whether the largest contender of some unit changes over an edge.
+
+    Arguments:
+        edges: those to judge, between two tiles that come from one.
+        sides, origins, tile_starts, corners: tiles of the edges, and what they come from.
+        values, starts, entries: as of `largest_at`.
+        floors: [contenders], what rounding may add.
+        tied_starts, tied_units: the units in which contenders tie, of each tile that tiles come from.
+        judged: [edges, 3] int32, written to: the unit and its two largest contenders, or -1 for none.
+    """
+    for item in range(edges.shape[0]):
+        left, right = sides[edges[item], 0], sides[edges[item], 1]
+        judged[item, 0] = -1
+        for at in range(tied_starts[origins[left]], tied_starts[origins[left] + 1]):
+            unit = tied_units[at]
+            first, last = starts[unit], starts[unit + 1]
+            one = winner(tile_starts[left], tile_starts[left + 1], corners, values, floors, entries, first, last)
+            other = winner(tile_starts[right], tile_starts[right + 1], corners, values, floors, entries, first, last)
+            if one != other:
+                judged[item, 0], judged[item, 1], judged[item, 2] = unit, min(one, other), max(one, other)
+                break
+
+
+@compiled
+def winner(begin, end, corners, values, floors, entries, first, last):  # type: ignore[no-untyped-def]
+    """The largest contender inside a tile, the first of those that rounding cannot tell apart."""
+    best, most = first, -np.inf
+    for place in range(first, last):
+        total = 0.0
+        for at in range(begin, end):
+            total += values[corners[at], entries[place]]
+        if total > most + (end - begin) * (floors[entries[place]] + floors[entries[best]]):
+            best, most = place, total
+    return best

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magnet_service.geometry.planar.envelopes import largest_at, ties_in_tiles
+from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, ties_in_tiles
 from magnet_service.geometry.tessellation.merging import without
 from magnet_service.geometry.tessellation.sheet import Live, Sheet, with_columns
 from magnet_service.geometry.tessellation.subdivision import Cuts, Split, Subdivision
@@ -23,8 +23,9 @@ class Contest:
 
     Attributes:
         cuts: differences of two contenders; None for none.
-        pairs: [functions, 3]: unit, and places of the two contenders.
+        ties: [ties, 4]: tile, unit, and the places of two contenders that tie for the largest inside of the tile.
         values: [vertices, contenders], of those that may be largest somewhere.
+        floors: [contenders], what rounding may add.
         starts, entries: contenders of each unit, columns of `values`.
         units: those that change over.
         straight: what the value is of the columns there were, without those units.
@@ -32,30 +33,41 @@ class Contest:
     """
 
     cuts: Cuts | None
-    pairs: NDArray[np.int32]
+    ties: NDArray[np.int32]
     values: Tensor
+    floors: NDArray[np.float64]
     starts: NDArray[np.int64]
     entries: NDArray[np.int32]
     units: Tensor
     straight: Live
     sign: float
 
-    def spurious(self, values: Tensor, found: Split) -> NDArray[np.bool_]:
-        """Edges of a split along which a third contender is larger than the two that tie."""
+    def judged(self, values: Tensor, found: Split) -> tuple[Subdivision, NDArray[np.bool_]]:
+        """A split with each new edge labelled by a unit that changes over there, and which edges no unit changes at."""
         subdivision = found.subdivision
-        inner = np.flatnonzero(found.sources >= 0)
-        pairs, rows = self.pairs[found.sources[inner]], values.numpy()
-        ends = subdivision.ends[inner]
+        edges = np.flatnonzero(found.sources >= 0)
+        judged = np.empty((len(edges), 3), np.int32)
+        units = np.unique(self.ties[:, :2], axis=0)
+        tied_starts = np.searchsorted(units[:, 0], np.arange(int(found.origins.max()) + 2))
+        judge_edges(
+            edges,
+            subdivision.sides,
+            found.origins,
+            subdivision.starts,
+            subdivision.corners,
+            values.numpy(),
+            self.floors,
+            self.starts,
+            self.entries,
+            tied_starts,
+            np.ascontiguousarray(units[:, 1]),
+            judged,
+        )
         spurious = np.zeros(len(subdivision.ends), bool)
-        for unit in np.unique(pairs[:, 0]):
-            mine = pairs[:, 0] == unit
-            middle = (rows[ends[mine, 0]] + rows[ends[mine, 1]])[
-                :, self.entries[self.starts[unit] : self.starts[unit + 1]]
-            ]
-            tied = np.take_along_axis(middle, pairs[mine, 1:2] - self.starts[unit], axis=1)
-            scale = np.abs(middle).max(axis=1)
-            spurious[inner[mine]] = middle.max(axis=1) - tied[:, 0] > 1e-14 * scale
-        return spurious
+        spurious[edges] = judged[:, 0] < 0
+        labels = subdivision.labels.copy()
+        labels[edges, 1:] = labelled(judged, self.starts, self.units.numpy())
+        return replace(subdivision, labels=labels), spurious
 
     def settle(self, sheet: Sheet, index: int, found: Split | None) -> Subdivision | None:
         """Give the node its value after the split, and take out the edges that were none."""
@@ -65,7 +77,7 @@ class Contest:
             values = sheet.grown(values, found)
             sheet.follow(found)
             if not found.subdivision.line:
-                subdivision, kept = without(found.subdivision, self.spurious(values, found), before)
+                subdivision, kept = without(*self.judged(values, found), before)
                 chosen = torch.from_numpy(kept)
                 values, sheet.columns = values[chosen], sheet.columns[chosen]
         if len(self.units):
@@ -123,8 +135,9 @@ def prepare_contest(
     starts = np.concatenate([[0], np.cumsum(mine.sum(dim=1).numpy())]).astype(np.int64)
     contenders = entries.to(torch.int32).numpy()
     values = sheet.values(constant[columns], matrix[:, columns].contiguous())
-    cuts, pairs = differences(sheet, values, starts, contenders, subdivision, units.numpy(), layer)
-    return Contest(cuts, pairs, values, starts, contenders, units, straight, sign)
+    floors = sheet.floors(constant[columns], matrix[:, columns].contiguous()).numpy()
+    cuts, ties = differences(sheet, values, floors, starts, contenders, subdivision, units.numpy(), layer)
+    return Contest(cuts, ties, values, floors, starts, contenders, units, straight, sign)
 
 
 def candidates(sheet: Sheet, constant: Tensor, matrix: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,6 +168,7 @@ def candidates(sheet: Sheet, constant: Tensor, matrix: Tensor, places: Tensor) -
 def differences(
     sheet: Sheet,
     values: Tensor,
+    floors: NDArray[np.float64],
     starts: NDArray[np.int64],
     entries: NDArray[np.int32],
     subdivision: Subdivision,
@@ -179,7 +193,7 @@ def differences(
     ties = np.concatenate(sheet.workers.over(tied, subdivision.tiles))
     pairs, which = np.unique(ties[:, 1:], axis=0, return_inverse=True)
     if not len(pairs):
-        return None, pairs
+        return None, ties
     words = (len(pairs) + 63) // 64
     tiles = np.zeros((subdivision.tiles, words), np.uint64)
     which = which.ravel()
@@ -190,9 +204,15 @@ def differences(
         padded = np.concatenate([tiles, np.zeros((1, words), np.uint64)])
         edges = padded[subdivision.sides[:, 0]] | padded[subdivision.sides[:, 1]]
     one, other = entries[pairs[:, 1]], entries[pairs[:, 2]]
-    most = int(np.diff(starts).max())
-    code = (pairs[:, 1] - starts[pairs[:, 0]]) * most + pairs[:, 2] - starts[pairs[:, 0]]
-    labels = np.stack([np.full(len(pairs), layer), units[pairs[:, 0]], code], axis=1).astype(np.int32)
+    labels = np.column_stack([np.full(len(pairs), layer), labelled(pairs, starts, units)]).astype(np.int32)
     functions = np.ascontiguousarray(rows[:, one] - rows[:, other])
     indices = np.arange(len(pairs), dtype=np.int32)
-    return Cuts(functions, indices, np.zeros(len(pairs)), labels, edges, tiles), pairs.astype(np.int32)
+    rounding = floors[one] + floors[other]
+    return Cuts(functions, indices, np.zeros(len(pairs)), rounding, labels, edges, tiles), ties
+
+
+def labelled(pairs: NDArray[np.int32], starts: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[pairs, 2]: the node's unit, and which two of its contenders in the window, as first x most + second."""
+    most = int(np.diff(starts).max())
+    first = starts[pairs[:, 0]]
+    return np.stack([units[pairs[:, 0]], (pairs[:, 1] - first) * most + pairs[:, 2] - first], axis=1)

@@ -33,6 +33,17 @@ class Pieces:
     slopes: Tensor
     offsets: Tensor
 
+    def reach(self, low: Tensor, high: Tensor) -> Tensor:
+        """Largest magnitude of each function between two arguments."""
+        breakpoints = torch.tensor(self.breakpoints, dtype=torch.float64)
+        places = [low, high, *(limit.clamp(low, high) for limit in breakpoints)]
+        found = torch.zeros_like(low)
+        for place in places:
+            piece = torch.bucketize(place, breakpoints)[None]
+            value = self.slopes.gather(0, piece)[0] * place + self.offsets.gather(0, piece)[0]
+            found = torch.maximum(found, value.abs())
+        return found
+
 
 @dataclass(frozen=True)
 class Elementwise:
@@ -132,6 +143,7 @@ def prepare_elementwise(
         breakpoints,
         pieces.slopes[:, units].contiguous(),
         pieces.offsets[:, units].contiguous(),
+        pieces.reach(low, high)[units],
     )
     shape = given.constant.shape
     straight = Live(fixed.reshape(shape), (matrix * slope).reshape(1, len(matrix), *shape[1:]) if keeps else None)
@@ -141,7 +153,8 @@ def prepare_elementwise(
         values = sheet.values(chosen.constant, chosen.matrix)
     else:
         values = found if len(units) == len(constant) else found[:, units].contiguous()
-    cuts = cuts_of(values, units, low[units], high[units], breakpoints, layer)
+    floors = sheet.floors(chosen.constant, chosen.matrix)
+    cuts = cuts_of(values, floors, units, low[units], high[units], breakpoints, layer)
     return Elementwise(index, cuts, None if narrow else values, units, chosen, straight, keeps)
 
 
@@ -168,7 +181,9 @@ def pieces_of(node: Node, shape: torch.Size, constants: Mapping[str, Tensor]) ->
     return Pieces(breakpoints, torch.stack(slopes), torch.stack(offsets))
 
 
-def cuts_of(values: Tensor, units: Tensor, low: Tensor, high: Tensor, breakpoints: Tensor, layer: int) -> Cuts:
+def cuts_of(
+    values: Tensor, floors: Tensor, units: Tensor, low: Tensor, high: Tensor, breakpoints: Tensor, layer: int
+) -> Cuts:
     """One function for each unit and breakpoint that it reaches."""
     reached = (low[:, None] < breakpoints) & (high[:, None] > breakpoints)
     column, which = reached.nonzero(as_tuple=True)
@@ -177,6 +192,7 @@ def cuts_of(values: Tensor, units: Tensor, low: Tensor, high: Tensor, breakpoint
         values.numpy(),
         column.to(torch.int32).numpy(),
         breakpoints[which].numpy(),
+        floors[column].numpy(),
         labels.to(torch.int32).numpy(),
         NO_LIMIT,
         NO_LIMIT,

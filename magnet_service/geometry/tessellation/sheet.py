@@ -32,6 +32,9 @@ _AT_ONCE_BYTES = 256 << 20
 _NARROW = 8
 """Columns are made wherever they are needed, and not kept, if they are this many times as many as what makes them."""
 
+_ROUNDINGS = 4.0
+"""Roundings of the largest size that a sum of some columns is taken to hold."""
+
 _WORTH_BOUNDING = 1e8
 """Products above which it pays to look first which units can bend at all."""
 
@@ -76,6 +79,7 @@ class Bends:
         constant, matrix: the affine functions, [units] and [columns, units].
         breakpoints: of all of them, ascending.
         slopes, offsets: [breakpoints + 1, units]: piece j is slope x + offset, above breakpoint j - 1.
+        reach: [units], largest magnitude over the slice.
     """
 
     constant: Tensor
@@ -83,6 +87,7 @@ class Bends:
     breakpoints: Tensor
     slopes: Tensor
     offsets: Tensor
+    reach: Tensor
 
     def apply(self, values: Tensor) -> None:
         """Turn values of the affine functions [rows, units] into the units' own, in place."""
@@ -96,6 +101,7 @@ class Bends:
             matrix=self.matrix[:, units].contiguous(),
             slopes=self.slopes[:, units].contiguous(),
             offsets=self.offsets[:, units].contiguous(),
+            reach=self.reach[units],
         )
 
 
@@ -174,6 +180,14 @@ class Sheet:
         middle = torch.addmv(constant, matrix.T, (low + high) / 2)
         reach = torch.mv(matrix.T.abs(), (high - low) / 2) * (1 + 1e-12) + 1e-12 * middle.abs()
         return middle - reach, middle + reach
+
+    def floors(self, constant: Tensor, matrix: Tensor) -> Tensor:
+        """What rounding may make of 0: a few eps times the sum of the magnitudes of what is added up."""
+        stored = min(self.columns.shape[1], len(matrix))
+        sizes = self.columns[:, :stored].abs().amax(dim=0)
+        if self.made is not None and len(matrix) > stored:
+            sizes = torch.cat([sizes, self.made.reach])
+        return _ROUNDINGS * torch.finfo(torch.float64).eps * torch.addmv(constant.abs(), matrix.T.abs(), sizes)
 
     def grown(self, values: Tensor, found: Split, cuts: Cuts | None = None) -> Tensor:
         """Values at the old vertices, and at the new ones those between their parents'."""

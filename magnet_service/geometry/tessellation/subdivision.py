@@ -81,6 +81,7 @@ class Cuts:
         values: [vertices, width], at the vertices.
         columns: [functions], the column of `values` that holds each of them.
         levels: [functions].
+        floors: [functions], what rounding may make of 0: no further from its level a value is taken to be there.
         labels: [functions, 3], for the edges they make.
         allowed_edges: [edges, words] bits of the functions that may cross an edge; no rows for all.
         allowed_tiles: the same for tiles.
@@ -89,6 +90,7 @@ class Cuts:
     values: Floats
     columns: Integers
     levels: Floats
+    floors: Floats
     labels: Integers
     allowed_edges: NDArray[np.uint64]
     allowed_tiles: NDArray[np.uint64]
@@ -199,7 +201,9 @@ def plan_split(before: Subdivision, cuts: Cuts, near: float, workers: Workers) -
     words = (len(cuts.columns) + 63) // 64
     positive, negative = (np.empty((vertices, words), np.uint64) for _ in range(2))
     workers.over(
-        lambda at, end: pack_signs(cuts.values[at:end], cuts.columns, cuts.levels, positive[at:end], negative[at:end]),
+        lambda at, end: pack_signs(
+            cuts.values[at:end], cuts.columns, cuts.levels, cuts.floors, positive[at:end], negative[at:end]
+        ),
         vertices,
     )
     lines = (before.ends, cuts.allowed_edges, positive, negative)

@@ -229,8 +229,10 @@ def decide(progress: Progress, target: int) -> str:
             constant, matrix = value.flat()
             low, high, values = sheet.ranges(constant, matrix)
             values = sheet.values(constant, matrix) if values is None else values
-            zero = torch.zeros(1, dtype=torch.float64)
-            found = progress.cut(cuts_of(values, torch.zeros(1, dtype=torch.int64), low, high, zero, DECISION), 0)
+            zero, floors = torch.zeros(1, dtype=torch.float64), sheet.floors(constant, matrix)
+            found = progress.cut(
+                cuts_of(values, floors, torch.zeros(1, dtype=torch.int64), low, high, zero, DECISION), 0
+            )
             if found is not None:
                 sheet.follow(found)
     except OverBudget:
