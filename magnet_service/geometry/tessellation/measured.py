@@ -61,7 +61,7 @@ def measured(
     sheet.workers.over(lambda at, end: measure_tiles(at, end, *measure), tiles)
     if line:
         areas = spreads[:, 0]
-    spectral, frobenius = norms(subdivision, sheet, value, triangles)
+    spectral, frobenius, stretches = norms(subdivision, sheet, value, triangles)
     order = np.argsort(centroids[:, 0], kind="stable") if line else np.arange(tiles)
     return Tessellation(
         slice=where,
@@ -82,16 +82,18 @@ def measured(
         spreads=spreads[order],
         spectral_norms=spectral[order],
         frobenius_norms=frobenius[order],
+        stretches=stretches[order],
     )
 
 
 def norms(
     subdivision: Subdivision, sheet: Sheet, value: Live | None, triangles: NDArray[np.int32]
-) -> tuple[Floats, Floats]:
-    """2-norm and Frobenius norm of each tile's affine map of the slice."""
+) -> tuple[Floats, Floats, Floats]:
+    """2-norm, Frobenius norm and volume factor of each tile's affine map of the slice."""
     tiles, points = subdivision.tiles, subdivision.points
     if value is None:
-        return np.full(tiles, np.nan), np.full(tiles, np.nan)
+        nothing = np.full(tiles, np.nan)
+        return nothing, nothing.copy(), nothing.copy()
     _, matrix = value.flat()
     if matrix.shape[1] > len(matrix):
         # Lengths in the value's space are those in the space of its rows.
@@ -104,7 +106,7 @@ def norms(
     first, both, second = grams.T
     if subdivision.line:
         found = np.sqrt(first) / np.abs(points[triangles[:, 1], 0] - points[triangles[:, 0], 0])
-        return found, found.copy()
+        return found, found.copy(), found.copy()
     edges = points[triangles[:, 1:]] - points[triangles[:, :1]]
     (ax, ay), (bx, by) = edges[:, 0].T, edges[:, 1].T
     # J P = E for the sides P of a triangle: J^T J = P^-T (E^T E) P^-1.
@@ -113,8 +115,9 @@ def norms(
         xx = (by * by * first - 2 * by * ay * both + ay * ay * second) / square
         xy = (-by * bx * first + (by * ax + ay * bx) * both - ay * ax * second) / square
         yy = (bx * bx * first - 2 * bx * ax * both + ax * ax * second) / square
+        stretches = np.sqrt(np.maximum(first * second - both * both, 0) / square)
     largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
-    return np.sqrt(np.maximum(largest, 0)), np.sqrt(np.maximum(xx + yy, 0))
+    return np.sqrt(np.maximum(largest, 0)), np.sqrt(np.maximum(xx + yy, 0)), stretches
 
 
 def added(triangles: NDArray[np.int32], rows: Floats, grams: Floats, first: int, last: int) -> None:

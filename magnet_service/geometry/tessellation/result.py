@@ -68,7 +68,8 @@ class Tessellation:
         areas: [tiles], in squares of the latent's units; lengths on a line.
         centroids: [tiles, axes].
         spreads: [tiles, 2], longest and shortest distance of two corners.
-        spectral_norms, frobenius_norms: [tiles], of the affine map restricted to the slice.
+        spectral_norms, frobenius_norms: [tiles], of the affine map restricted to the slice; NaN where TRUNCATED.
+        stretches: [tiles], the factor by which that map stretches areas of the slice, or lengths of a line.
     """
 
     slice: Slice
@@ -89,6 +90,7 @@ class Tessellation:
     spreads: NDArray[np.float64]
     spectral_norms: NDArray[np.float64]
     frobenius_norms: NDArray[np.float64]
+    stretches: NDArray[np.float64]
 
     @property
     def tiles(self) -> int:

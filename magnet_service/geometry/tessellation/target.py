@@ -6,7 +6,10 @@ from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator import TABLE, Generator, Kind, Manifold
 from magnet_service.generator.execution import Plan, make_plan
 
-__all__ = ["target_of"]
+__all__ = ["LATENT", "plan_of", "target_of"]
+
+LATENT = "latent"
+"""Target of a network that has no nodes."""
 
 _HEADS = ("softmax", "log_softmax")
 
@@ -33,10 +36,7 @@ def target_of(generator: Generator, up_to: str | None) -> Plan:
         while index and nodes[index - 1].operation in _HEADS:
             index = nodes[index - 1].inputs[0]
     else:
-        names = [node.name for node in nodes]
-        if up_to not in names:
-            raise InvalidInput(f"there is no node {up_to!r}; write one of: {', '.join(names)}.", field="up_to")
-        index = names.index(up_to) + 1
+        index = index_of(generator, up_to)
     plan = make_plan(generator.graph, index)
     for step in plan.steps:
         node = nodes[step]
@@ -48,3 +48,16 @@ def target_of(generator: Generator, up_to: str | None) -> Plan:
                 metadata={"operation": node.operation, "node": node.name, "place": node.place},
             )
     return plan
+
+
+def plan_of(generator: Generator, target: str) -> Plan:
+    """How to compute the value of a node by its name, `latent` for the latent; raises as `target_of`."""
+    return make_plan(generator.graph, 0 if target == LATENT else index_of(generator, target))
+
+
+def index_of(generator: Generator, name: str) -> int:
+    """Index of a node's value."""
+    names = [node.name for node in generator.graph.nodes]
+    if name not in names:
+        raise InvalidInput(f"there is no node {name!r}; write one of: {', '.join(names)}.", field="up_to")
+    return names.index(name) + 1

@@ -21,7 +21,7 @@ from magnet_service.geometry.tessellation.measured import measured
 from magnet_service.geometry.tessellation.result import DECISION, LayerTiles, Tessellation
 from magnet_service.geometry.tessellation.sheet import Live, Sheet
 from magnet_service.geometry.tessellation.subdivision import BORDER, Cuts, Split, Subdivision, plan_split, split, whole
-from magnet_service.geometry.tessellation.target import target_of
+from magnet_service.geometry.tessellation.target import LATENT, target_of
 from magnet_service.geometry.tessellation.workers import Workers, working
 
 __all__ = ["MAX_TILES", "NEAR", "tessellate"]
@@ -147,7 +147,7 @@ def tessellate(
             progress.sheet,
             value,
             where=slice_,
-            target=nodes[plan.target - 1].name if plan.target else "latent",
+            target=nodes[plan.target - 1].name if plan.target else LATENT,
             layers=tuple(progress.layers),
             stopped_at=stopped_at,
             merged=progress.merged,
