@@ -17,7 +17,7 @@ from torch import Tensor
 from magnet_service.generator import Node
 from magnet_service.generator.evaluator import Constants
 from magnet_service.generator.operations import TABLE
-from magnet_service.geometry.planar.interpolation import bend, interpolate, settle_levels
+from magnet_service.geometry.planar.interpolation import bend, column_ranges, interpolate, settle_levels
 from magnet_service.geometry.tessellation.subdivision import Cuts, Split
 from magnet_service.geometry.tessellation.workers import Workers
 
@@ -161,22 +161,20 @@ class Sheet:
 
         def measure(at: int, end: int) -> tuple[Tensor, Tensor]:
             low, high = torch.full_like(constant, torch.inf), torch.full_like(constant, -torch.inf)
+            range_of = (low.numpy(), high.numpy())
             for first, last in self._blocks(at, end, features):
                 block = constant.new_empty(last - first, features) if found is None else found[first:last]
                 self.values_at(constant, matrix, first, last, block)
-                least, most = block.aminmax(dim=0)
-                torch.minimum(low, least, out=low)
-                torch.maximum(high, most, out=high)
+                column_ranges(block.numpy(), *range_of)
             return low, high
 
-        lows, highs = zip(*self.workers.over(measure, vertices), strict=True)
-        return torch.stack(lows).amin(0), torch.stack(highs).amax(0), found
+        return *united(self.workers.over(measure, vertices)), found
 
     def bounds(self, constant: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor] | None:
         """Numbers that no value over the slice goes below and above; None where they are not worth it."""
         if self.made is not None or len(self.columns) * matrix.numel() < _WORTH_BOUNDING:
             return None
-        low, high = self.columns[:, : len(matrix)].aminmax(dim=0)
+        low, high = (limit[: len(matrix)] for limit in self._extremes())
         middle = torch.addmv(constant, matrix.T, (low + high) / 2)
         reach = torch.mv(matrix.T.abs(), (high - low) / 2) * (1 + 1e-12) + 1e-12 * middle.abs()
         return middle - reach, middle + reach
@@ -184,7 +182,8 @@ class Sheet:
     def floors(self, constant: Tensor, matrix: Tensor) -> Tensor:
         """What rounding may make of 0: a few eps times the sum of the magnitudes of what is added up."""
         stored = min(self.columns.shape[1], len(matrix))
-        sizes = self.columns[:, :stored].abs().amax(dim=0)
+        low, high = (limit[:stored] for limit in self._extremes())
+        sizes = torch.maximum(-low, high)
         if self.made is not None and len(matrix) > stored:
             sizes = torch.cat([sizes, self.made.reach])
         return _ROUNDINGS * torch.finfo(torch.float64).eps * torch.addmv(constant.abs(), matrix.T.abs(), sizes)
@@ -244,6 +243,17 @@ class Sheet:
             if value.matrix is not None:
                 self.live[index] = Live(value.constant, value.matrix[:, kept[kept < value.width]])
 
+    def _extremes(self) -> tuple[Tensor, Tensor]:
+        """Least and largest number of each kept column."""
+        width = self.columns.shape[1]
+
+        def measure(at: int, end: int) -> tuple[Tensor, Tensor]:
+            low, high = (torch.full((width,), limit, dtype=torch.float64) for limit in (torch.inf, -torch.inf))
+            column_ranges(self.columns[at:end].numpy(), low.numpy(), high.numpy())
+            return low, high
+
+        return united(self.workers.over(measure, len(self.columns)))
+
     def _made_at(self, at: int, end: int) -> Tensor:
         assert self.made is not None
         found = torch.addmm(self.made.constant, self.columns[at:end], self.made.matrix)
@@ -254,6 +264,12 @@ class Sheet:
         step = max(64, _BLOCK_BYTES // (8 * max(width, self.width)))
         for first in range(at, end, step):
             yield first, min(first + step, end)
+
+
+def united(ranges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Ranges over several parts of the vertices, as one."""
+    lows, highs = zip(*ranges, strict=True)
+    return torch.stack(lows).amin(0), torch.stack(highs).amax(0)
 
 
 def with_columns(straight: Live, width: int, units: Tensor) -> Live:
