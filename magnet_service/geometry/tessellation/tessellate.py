@@ -190,6 +190,7 @@ def run(generator: Generator, plan: Plan, progress: Progress, should_stop: Calla
 def bend(generator: Generator, progress: Progress, index: int, node: Node, last_use: bool) -> int:
     """Split the tiles by one nonlinearity and give it its value; how many of its units bend."""
     sheet, layer = progress.sheet, len(progress.layers)
+    sheet.points = torch.from_numpy(progress.subdivision.points)
     given, constants = [sheet.live[source] for source in node.inputs], generator.constants[index - 1]
     operation = TABLE[node.operation]
     if all(value.matrix is None for value in given):
@@ -218,6 +219,7 @@ def compete(progress: Progress, contest: Contest, index: int) -> None:
 def decide(progress: Progress, target: int) -> str:
     """Split the tiles along the decision boundary; as `run`."""
     sheet = progress.sheet
+    sheet.points = torch.from_numpy(progress.subdivision.points)
     value = sheet.live[target]
     if value.matrix is None:
         return ""
