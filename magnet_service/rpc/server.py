@@ -77,6 +77,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         tile_rows=settings.tile_rows,
         max_count=settings.max_count,
         max_bank_rows=settings.max_bank_rows,
+        max_tiles=settings.max_tiles,
         max_memory=settings.max_memory,
     )
     worker = Worker(settings.queue_limit)
