@@ -99,7 +99,8 @@ def tile_masses(
         scale = max(scale, float(better.sum()) + float(masses.sum()))
         off = np.abs(better - estimates)
         share = areas(triangles) / area
-        done = (off <= tolerance * scale * share) | (depth == _DEEPEST)
+        enough = depth == _DEEPEST or error + float(off.sum()) <= tolerance * scale
+        done = (off <= tolerance * scale * share) | enough
         np.add.at(masses, tile[done], better[done])
         error += float(off[done].sum())
         triangles, estimates, tile = quarters[~done].reshape(-1, 3, 2), finer[~done].ravel(), np.repeat(tile[~done], 4)
