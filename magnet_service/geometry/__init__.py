@@ -1,26 +1,56 @@
-"""What is exactly true of a generator: forwards and Jacobians in tiles, log singular values, rank and log-volumes."""
+"""What is exactly true of a generator: Jacobians, log-volumes, and the tiles of its slices."""
 
 from __future__ import annotations
 
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.jacobian import jacobian
-from magnet_service.geometry.kernels.readiness import make_ready
+from magnet_service.geometry.readiness import make_ready
+from magnet_service.geometry.slice import Slice, slice_along, slice_through
+from magnet_service.geometry.tessellation import (
+    Extent,
+    LayerTiles,
+    Tessellation,
+    TessellationStatistics,
+    TileMasses,
+    hyperplane_density,
+    statistics,
+    tessellate,
+    tile_maps,
+    tile_masses,
+    tile_patterns,
+    tile_volumes,
+)
 from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume, prefix_sums, volumes
 
 __all__ = [
     "ENGINE_VERSION",
     "ERROR_LIMIT",
     "Engine",
+    "Extent",
+    "LayerTiles",
     "MeasuredError",
+    "Slice",
+    "Tessellation",
+    "TessellationStatistics",
+    "TileMasses",
     "Volumes",
     "forward",
     "full_log_volumes",
+    "hyperplane_density",
     "jacobian",
     "log_volume",
     "make_ready",
     "measure_error",
     "prefix_sums",
+    "slice_along",
+    "slice_through",
     "stamp",
+    "statistics",
+    "tessellate",
+    "tile_maps",
+    "tile_masses",
+    "tile_patterns",
+    "tile_volumes",
     "volumes",
 ]

@@ -1,4 +1,4 @@
-"""All kernels compiled ahead of the first computation."""
+"""The kernels of volumes compiled ahead of the first computation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from magnet_service.geometry.kernels.layers import LANES, affine, combine, grams
 from magnet_service.geometry.kernels.refinement import refined_grams
 from magnet_service.geometry.kernels.rounded import MASKED, affine_rounded, runs_rounded
 
-__all__ = ["make_ready"]
+__all__ = ["make_kernels_ready"]
 
 
-def make_ready() -> None:
+def make_kernels_ready() -> None:
     """Call every kernel once: about twenty seconds on a machine that has never run them, a fraction of one after that.
 
     Raises:

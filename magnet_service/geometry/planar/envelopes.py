@@ -6,7 +6,7 @@ import numpy as np
 
 from magnet_service.geometry.kernels.compiling import compiled
 
-__all__ = ["judge_edges", "largest_at", "ties_in_tiles"]
+__all__ = ["judge_edges", "largest_at", "largest_everywhere", "ties_in_tiles"]
 
 
 @compiled
@@ -26,6 +26,29 @@ def largest_at(values, starts, entries, found):  # type: ignore[no-untyped-def]
                 if values[vertex, entries[place]] > values[vertex, entries[best]]:
                     best = place
             found[vertex, unit] = best
+
+
+@compiled
+def largest_everywhere(values, starts, entries, found):  # type: ignore[no-untyped-def]
+    """The contender of each unit that none is above at any vertex, and so on no tile; -1 where there is none.
+
+    Arguments:
+        values, starts, entries: as of `largest_at`.
+        found: [units] int64, written to: place in `entries`.
+    """
+    for unit in range(starts.shape[0] - 1):
+        found[unit] = -1
+        for place in range(starts[unit], starts[unit + 1]):
+            best = True
+            for vertex in range(values.shape[0]):
+                value = values[vertex, entries[place]]
+                for other in range(starts[unit], starts[unit + 1]):
+                    best = best and value >= values[vertex, entries[other]]
+                if not best:
+                    break
+            if best:
+                found[unit] = place
+                break
 
 
 @compiled
