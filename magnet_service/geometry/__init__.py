@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
+from magnet_service.geometry.complexity import Estimator, LocalComplexity, local_complexity
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
+from magnet_service.geometry.frames import random_frames
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.kernels.readiness import make_ready
 from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume, prefix_sums, volumes
@@ -12,15 +14,19 @@ __all__ = [
     "ENGINE_VERSION",
     "ERROR_LIMIT",
     "Engine",
+    "Estimator",
+    "LocalComplexity",
     "MeasuredError",
     "Volumes",
     "forward",
     "full_log_volumes",
     "jacobian",
+    "local_complexity",
     "log_volume",
     "make_ready",
     "measure_error",
     "prefix_sums",
+    "random_frames",
     "stamp",
     "volumes",
 ]
