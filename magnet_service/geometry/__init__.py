@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.complexity import Estimator, LocalComplexity, local_complexity
+from magnet_service.geometry.density import LogDensity, log_density
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.frames import random_frames
 from magnet_service.geometry.jacobian import jacobian
@@ -16,12 +17,14 @@ __all__ = [
     "Engine",
     "Estimator",
     "LocalComplexity",
+    "LogDensity",
     "MeasuredError",
     "Volumes",
     "forward",
     "full_log_volumes",
     "jacobian",
     "local_complexity",
+    "log_density",
     "log_volume",
     "make_ready",
     "measure_error",
