@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
+from magnet_service.geometry.complexity import Estimator, LocalComplexity, local_complexity
+from magnet_service.geometry.density import LogDensity, log_density
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
+from magnet_service.geometry.frames import random_frames
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.readiness import make_ready
 from magnet_service.geometry.slice import Slice, slice_along, slice_through
@@ -27,8 +30,11 @@ __all__ = [
     "ENGINE_VERSION",
     "ERROR_LIMIT",
     "Engine",
+    "Estimator",
     "Extent",
     "LayerTiles",
+    "LocalComplexity",
+    "LogDensity",
     "MeasuredError",
     "Slice",
     "Tessellation",
@@ -39,10 +45,13 @@ __all__ = [
     "full_log_volumes",
     "hyperplane_density",
     "jacobian",
+    "local_complexity",
+    "log_density",
     "log_volume",
     "make_ready",
     "measure_error",
     "prefix_sums",
+    "random_frames",
     "slice_along",
     "slice_through",
     "stamp",
