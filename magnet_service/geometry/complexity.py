@@ -15,8 +15,8 @@ from torch import Tensor
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Generator, Manifold
 from magnet_service.geometry.frames import check_frame, check_range, random_frames
-from magnet_service.geometry.layers import finite_latents, layers_of
 from magnet_service.geometry.reach import count_by_reach
+from magnet_service.geometry.traversal import finite_latents, traversal_of
 from magnet_service.geometry.vertices import Frames, count_at_vertices
 
 __all__ = ["DEFAULT_DIRECTIONS", "Estimator", "LocalComplexity", "local_complexity"]
@@ -131,7 +131,7 @@ def local_complexity(
         raise InvalidInput(f"radius is {radius}; write a finite number above 0.", field="radius")
     way = estimator_of(estimator)
     placed = finite_latents(generator, latents)
-    layers = layers_of(generator, manifold)
+    layers = traversal_of(generator, manifold)
     if way is Estimator.BALL:
         chosen = no_directions(directions, frame)
     elif frame is not None:

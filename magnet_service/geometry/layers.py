@@ -1,4 +1,4 @@
-"""The layers of a generator: its piecewise linear nodes in order of execution, and what running up to them takes."""
+"""The layers of units of a generator: its piecewise linear nodes, in the order in which a pattern has them."""
 
 from __future__ import annotations
 
@@ -7,159 +7,164 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from magnet_service.errors import InvalidInput
-from magnet_service.generator import TABLE, Generator, Kind, Manifold, Node, Precision
-from magnet_service.generator.affinity import require_piecewise_affine
-from magnet_service.generator.execution import Observe, Plan, Visit, execute
+from magnet_service.generator import TABLE, Generator, Kind, Manifold, Node
 
-__all__ = ["Layers", "finite_latents", "layers_of"]
-
-CONVOLUTIONS = ("convolution", "transposed_convolution")
+__all__ = ["Contest", "Layer", "contests_of", "joined_inputs", "layers_of", "widest"]
 
 
 @dataclass(frozen=True)
-class Layers:
-    """Where the units of a piecewise affine generator stand, and how to get there.
+class Layer:
+    """One piecewise linear node and its units.
 
     Attributes:
-        generator: in float64.
-        steps: of the piecewise linear nodes that the value of the manifold needs, in order of execution.
-        first: whether what feeds a layer is affine in the latent everywhere: no other layer stands before it.
-        plan: runs up to the last of them and no further.
-        row_numbers: numbers that one row holds at once on the way, at most.
+        node: its number in `generator.graph.nodes`.
+        name: of its value in the file.
+        operation: its entry in the table of operations.
+        first: number of its first unit in the activation pattern.
+        units: how many it has.
+        breakpoints: pre-activations at which a unit's piece changes, ascending; empty where units choose among entries.
+        entries: among how many entries a unit chooses, at most; 0 where units have breakpoints.
     """
 
-    generator: Generator
-    steps: tuple[int, ...]
-    first: tuple[bool, ...]
-    plan: Plan
-    row_numbers: int
+    node: int
+    name: str
+    operation: str
+    first: int
+    units: int
+    breakpoints: tuple[float, ...]
+    entries: int
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The layers themselves."""
-        return tuple(self.generator.graph.nodes[step] for step in self.steps)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the values that the layers make."""
-        return tuple(node.name for node in self.nodes)
-
-    @property
-    def units(self) -> tuple[int, ...]:
-        """Units of each layer."""
-        return tuple(prod(node.shape) for node in self.nodes)
-
-    def visit(self, latents: Tensor, visitor: Visit) -> None:
-        """Run [rows, d] up to the last layer and show a visitor every layer with its inputs, in order."""
-        self._run(latents, None, visitor, None)
-
-    def observe(self, latents: Tensor, directions: Tensor, observer: Observe) -> None:
-        """The same with the tangents of [1 or rows, columns, d] directions; nothing is to be kept without a copy."""
-        shape = (*directions.shape[:2], *self.generator.latent_shape)
-        self._run(latents, directions.reshape(shape), None, observer)
-
-    def beginning(self) -> Layers:
-        """The first layers alone, and those that happen to stand between them."""
-        count = max((place + 1 for place, alone in enumerate(self.first) if alone), default=0)
-        steps = self.steps[:count]
-        plan = until(self.plan, steps)
-        return Layers(self.generator, steps, self.first[:count], plan, row_numbers(self.generator, plan))
-
-    def _run(self, latents: Tensor, directions: Tensor | None, visit: Visit | None, observe: Observe | None) -> None:
-        shaped = latents.reshape(len(latents), *self.generator.latent_shape)
-        execute(self.generator.graph, self.plan, self.generator.constants, shaped, directions, visit, observe)
+    def states(self) -> int:
+        """How many states a unit of it may have."""
+        return self.entries or len(self.breakpoints) + 1
 
 
-def layers_of(generator: Generator, manifold: Manifold) -> Layers:
-    """The layers before the value that carries a manifold.
+@dataclass(frozen=True)
+class Contest:
+    """The entries among which each unit of a max-pool, an extremum or a choice takes one.
+
+    Attributes:
+        places: of the entries, in the rows of the node's inputs flattened and joined, of equal entries first the one
+            that is taken; -1 fills lines.
+        largest: whether the largest is taken, else the smallest.
+    """
+
+    places: Int[Tensor, "units most"]
+    largest: bool
+
+    def entries(self, joined: Float[Tensor, "rows numbers"]) -> Float[Tensor, "rows units most"]:
+        """The entries of each unit, with those of a unit that takes the smallest negated; -inf fills lines."""
+        found = joined[:, self.places.clamp(min=0)]
+        return (found if self.largest else -found).masked_fill(self.places < 0, -torch.inf)
+
+    def winners(self, entries: Float[Tensor, "rows units most"]) -> Int[Tensor, "rows units"]:
+        """The column of the entry that each unit takes; of equal ones the first."""
+        return (entries == entries.amax(-1, keepdim=True)).to(torch.uint8).argmax(-1)
+
+
+def layers_of(generator: Generator, manifold: Manifold = Manifold.PRE_ACTIVATION) -> tuple[Layer, ...]:
+    """The layers of units that the value which carries a manifold depends on.
 
     Arguments:
-        generator: on any device, in any precision.
-        manifold: PRE_ACTIVATION for all that stands before the smooth head.
+        generator: the generator.
+        manifold: up to which value.
 
     Returns:
-        The layers, of the generator in float64 on its device.
+        Layers in order; their units one after another are those of `activation_pattern(generator, z, manifold)`.
 
     Raises:
-        Refused: a smooth operation stands before that value, reason NOT_PIECEWISE_AFFINE.
-        InvalidInput: a conditional generator without its condition.
+        Refused: FEATURES asked of a generator without (NO_FEATURES).
+
+    Accuracy: exact.
+
+    Example:
+        >>> generator = Generator.from_module(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()), 2)
+        >>> [(layer.operation, layer.units, layer.states) for layer in layers_of(generator)]
+        [('relu', 3, 2)]
+    """
+    plan = generator.plan(manifold)
+    return generator.derived(("layers", manifold), lambda: _read(generator, plan.steps))
+
+
+def contests_of(generator: Generator, layers: Sequence[Layer]) -> dict[int, Contest]:
+    """The contests of the layers that have some, on the generator's device.
+
+    Arguments:
+        generator: the generator.
+        layers: of it.
+
+    Returns:
+        By the number of the node.
+
+    Raises:
+        Nothing.
 
     Accuracy: exact.
     """
-    require_piecewise_affine(generator, manifold)
-    exact = generator.to(precision=Precision.FLOAT64)
-    # Without rows nothing is computed, but a condition that is missing is named.
-    exact.forward(torch.zeros(0, exact.latent_dim, dtype=torch.float64, device=exact.device), manifold)
-    graph, whole = exact.graph, exact.plan(manifold)
-    kinked = tuple(step for step in whole.steps if TABLE[graph.nodes[step].operation].kind is Kind.PIECEWISE_LINEAR)
-    plan = until(whole, kinked)
-    bent: set[int] = set()
-    first = []
-    for step in plan.steps:
-        after = any(source in bent for source in graph.nodes[step].inputs)
-        if step in kinked:
-            first.append(not after)
-        if after or step in kinked:
-            bent.add(step + 1)
-    return Layers(exact, kinked, tuple(first), plan, row_numbers(exact, plan))
-
-
-def until(plan: Plan, steps: Sequence[int]) -> Plan:
-    """The plan up to the last of some steps; an empty one where there are none."""
-    count = plan.steps.index(steps[-1]) + 1 if steps else 0
-    kept = plan.steps[:count]
-    return Plan(kept[-1] + 1 if kept else 0, kept, plan.released[:count], plan.reusable[:count])
-
-
-def row_numbers(generator: Generator, plan: Plan) -> int:
-    """Numbers that one row holds at once while a plan runs, at most: values alive, and what an operation lays out."""
     nodes = generator.graph.nodes
-    alive: dict[int, int] = {0: generator.latent_dim}
-    most = generator.latent_dim
-    for step, released in zip(plan.steps, plan.released, strict=True):
-        node = nodes[step]
-        read = sum(prod(shape_of(generator, source)) for source in node.inputs)
-        made = prod(node.shape)
-        if node.operation in CONVOLUTIONS:
-            # The input in another order, and in float64 patches of it beside each other.
-            made += read * (1 + prod(node.tensors["weight"].shape[2:]))
-        elif TABLE[node.operation].kind is Kind.PIECEWISE_LINEAR and not TABLE[node.operation].elementwise:
-            made += read + 2 * made  # comparisons, and places of 8 and of 4 bytes
-        most = max(most, sum(alive.values()) + made)
-        alive[step + 1] = prod(node.shape)
-        for index in released:
-            alive.pop(index, None)
-    return most
+    return {
+        layer.node: Contest(
+            _places(generator, nodes[layer.node]).to(generator.device),
+            bool(nodes[layer.node].attributes.get("largest", True)),
+        )
+        for layer in layers
+        if layer.entries
+    }
 
 
-def shape_of(generator: Generator, index: int) -> tuple[int, ...]:
-    """Shape of one row of a value of the generator's graph."""
-    return generator.graph.nodes[index - 1].shape if index else generator.latent_shape
+def joined_inputs(inputs: Sequence[Tensor], lead: int = 1) -> Tensor:
+    """What a node reads, flattened behind the first `lead` dimensions and joined, as the places of a contest count."""
+    flat = [value.flatten(lead) for value in inputs]
+    return flat[0] if len(flat) == 1 else torch.cat(flat, lead)
 
 
-def finite_latents(generator: Generator, latents: Tensor) -> Tensor:
-    """Latents in float64 on the generator's device.
+def widest(generator: Generator, layers: Sequence[Layer], manifold: Manifold) -> int:
+    """Numbers in the widest of one row's values up to a manifold, the entries of its contests among these.
 
     Arguments:
-        generator: that takes them.
-        latents: [rows, d].
+        generator: the generator.
+        layers: of it, up to that manifold.
+        manifold: up to which value.
 
     Returns:
-        The same numbers.
+        At least the latent dimension.
 
     Raises:
-        InvalidInput: latents of another width, or with entries that are not finite.
+        Refused: FEATURES asked of a generator without (NO_FEATURES).
 
     Accuracy: exact.
     """
-    if latents.ndim != 2 or latents.shape[1] != generator.latent_dim:
-        raise InvalidInput(
-            f"latents have shape {list(latents.shape)}; write one row of {generator.latent_dim} numbers a latent.",
-            field="latents",
-        )
-    if not bool(latents.isfinite().all()):
-        raise InvalidInput("latents hold numbers that are not finite; write finite ones.", field="latents")
-    return latents.detach().to(device=generator.device, dtype=torch.float64)
+    values = [prod(generator.graph.nodes[step].shape) for step in generator.plan(manifold).steps]
+    return max([generator.latent_dim, *values, *(layer.units * layer.entries for layer in layers)])
+
+
+def _places(generator: Generator, node: Node) -> Tensor:
+    rule = TABLE[node.operation].contenders
+    if rule is None:
+        raise TypeError(f"{node.operation} has neither breakpoints nor contenders")
+    graph = generator.graph
+    shapes = [graph.nodes[source - 1].shape if source else graph.latent_shape for source in node.inputs]
+    return rule(node, shapes)
+
+
+def _read(generator: Generator, steps: Sequence[int]) -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    first = 0
+    for step in steps:
+        node = generator.graph.nodes[step]
+        operation = TABLE[node.operation]
+        if operation.kind is not Kind.PIECEWISE_LINEAR:
+            continue
+        limits: tuple[float, ...] = ()
+        entries = 0
+        if operation.breakpoints is not None:
+            limits = operation.breakpoints(node)
+        else:
+            entries = _places(generator, node).shape[1]
+        layers.append(Layer(step, node.name, node.operation, first, prod(node.shape), limits, entries))
+        first += prod(node.shape)
+    return tuple(layers)

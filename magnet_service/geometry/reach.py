@@ -13,7 +13,7 @@ from torch import Tensor
 from magnet_service.errors import OutOfMemory
 from magnet_service.generator import TABLE, Node
 from magnet_service.geometry.engine import stopped
-from magnet_service.geometry.layers import Layers
+from magnet_service.geometry.traversal import Traversal
 from magnet_service.geometry.vertices import Frames, changed
 
 __all__ = ["count_by_reach"]
@@ -23,7 +23,7 @@ BATCH_BYTES = 64 << 20
 
 
 def count_by_reach(
-    layers: Layers,
+    layers: Traversal,
     latents: Tensor,
     frames: Frames | None,
     radius: float,
@@ -131,7 +131,7 @@ class Counter:
         self.met += 1
 
 
-def feeds_of(layers: Layers, max_memory: int | None) -> list[Feed]:
+def feeds_of(layers: Traversal, max_memory: int | None) -> list[Feed]:
     """What feeds each first layer."""
     dim = layers.generator.latent_dim
     entries = sum(sum(inputs_of(layers, node)) for node in compress(layers.nodes, layers.first))
@@ -157,7 +157,7 @@ def feeds_of(layers: Layers, max_memory: int | None) -> list[Feed]:
     return feeds
 
 
-def inputs_of(layers: Layers, node: Node) -> list[int]:
+def inputs_of(layers: Traversal, node: Node) -> list[int]:
     """Numbers in one row of each input of a node."""
     graph = layers.generator.graph
     return [prod(graph.nodes[source - 1].shape if source else graph.latent_shape) for source in node.inputs]

@@ -12,7 +12,7 @@ from torch import Tensor
 from magnet_service.errors import OutOfMemory
 from magnet_service.generator import TABLE, Node
 from magnet_service.geometry.engine import stopped
-from magnet_service.geometry.layers import Layers
+from magnet_service.geometry.traversal import Traversal
 
 __all__ = ["Frames", "changed", "count_at_vertices"]
 
@@ -27,7 +27,7 @@ LEAST_VERTICES = 32
 
 
 def count_at_vertices(
-    layers: Layers,
+    layers: Traversal,
     latents: Tensor,
     frames: Frames,
     directions: int,
@@ -151,7 +151,7 @@ def changed(node: Node, low: Tensor, high: Tensor) -> Tensor:
     return found
 
 
-def batch(layers: Layers, vertices: int, max_memory: int | None) -> tuple[int, int]:
+def batch(layers: Traversal, vertices: int, max_memory: int | None) -> tuple[int, int]:
     """Latents at once, and how many of the vertices of each: all of them unless one latent's are too many."""
     vertex, kept = 8 * layers.row_numbers, 16 * sum(layers.units)
     wanted = max(LEAST_VERTICES, BATCH_BYTES // vertex)
