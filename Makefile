@@ -71,6 +71,7 @@ bench-serving: $(VENV)/.installed-test ## Health latency while a bank builds; st
 
 bench-complexity: $(VENV)/.installed-test ## Local complexity against as many plain forwards
 	$(BIN)/python -m benchmarks.complexity --json build/bench/complexity.json
+
 bench-patterns: $(VENV)/.installed-test ## Nearest activation patterns against numpy's bitwise_count and scipy's cdist
 	$(BIN)/python -m benchmarks.patterns --json build/bench/patterns.json
 

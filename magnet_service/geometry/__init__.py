@@ -1,6 +1,4 @@
-"""What is exactly true of a generator: Jacobians, log-volumes, and the tiles of its slices."""
-
-"""What is exactly true of a generator: forwards, Jacobians, log-volumes; regions, their walls and affine maps."""
+"""What is exactly true of a generator: Jacobians, log-volumes, densities; regions, patterns, tiles of its slices."""
 
 from __future__ import annotations
 
@@ -13,7 +11,6 @@ from magnet_service.geometry.frames import random_frames
 from magnet_service.geometry.half_spaces import HalfSpaces
 from magnet_service.geometry.hamming import Hamming, hamming, packed_hamming
 from magnet_service.geometry.jacobian import jacobian
-from magnet_service.geometry.kernels.readiness import make_ready
 from magnet_service.geometry.layers import Layer, layers_of
 from magnet_service.geometry.neighbours import Neighbours, nearest
 from magnet_service.geometry.patterns import Patterns, pack_patterns, patterns_of, unpack_patterns
