@@ -194,7 +194,7 @@ def differences(
 
     def tied(at: int, end: int) -> NDArray[np.int32]:
         room = np.empty((1024, 4), np.int32)
-        given = (at, end, tile_starts, corners, rows, starts, entries, largest)
+        given = (at, end, tile_starts, corners, rows, floors, starts, entries, largest)
         count = ties_in_tiles(*given, room)
         if count > len(room):
             room = np.empty((count, 4), np.int32)
