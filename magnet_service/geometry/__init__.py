@@ -5,11 +5,13 @@ from __future__ import annotations
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.chebyshev import InscribedBall, chebyshev
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
+from magnet_service.geometry.filters import matched_filters
 from magnet_service.geometry.half_spaces import HalfSpaces
 from magnet_service.geometry.hamming import Hamming, hamming, packed_hamming
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.kernels.readiness import make_ready
 from magnet_service.geometry.layers import Layer, layers_of
+from magnet_service.geometry.lipschitz import lipschitz
 from magnet_service.geometry.neighbours import Neighbours, nearest
 from magnet_service.geometry.patterns import Patterns, pack_patterns, patterns_of, unpack_patterns
 from magnet_service.geometry.radius import Radii, radii
@@ -37,8 +39,10 @@ __all__ = [
     "hamming",
     "jacobian",
     "layers_of",
+    "lipschitz",
     "log_volume",
     "make_ready",
+    "matched_filters",
     "measure_error",
     "nearest",
     "pack_patterns",

@@ -13,7 +13,7 @@ from torch import Tensor
 from magnet_service.errors import InvalidInput, OutOfMemory
 from magnet_service.generator import TABLE, Generator, Manifold, Node, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
-from magnet_service.generator.pattern import joined_states
+from magnet_service.generator.pattern import joined_states, rows_of
 from magnet_service.geometry.engine import Engine, stopped
 from magnet_service.geometry.half_spaces import (
     OF_BOX,
@@ -172,7 +172,7 @@ def _pushed(
         nonlocal idle, finite
         layer, rule = layers[len(found)], TABLE[node.operation].states
         if rule is not None:
-            states.append(rule(node, inputs).flatten(1))
+            states.append(rows_of(rule(node, inputs)))
         for value in (*inputs, *tangents):
             finite &= value is None or value.isfinite().all()
         made, without = bounds_of_layer(layer, node, contests.get(layer.node), states[-1][0], inputs, tangents, at)

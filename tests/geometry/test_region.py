@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from magnet_service.errors import Cancelled, InvalidInput, OutOfMemory, Refused
 from magnet_service.generator import Generator, Manifold, Precision, activation_pattern
-from magnet_service.geometry import Engine, Region, region_at, same_region
+from magnet_service.geometry import Engine, Region, patterns_of, radii, region_at, same_region
 from magnet_service.geometry.codes import codes_at
 from magnet_service.geometry.layers import contests_of, layers_of
 from tests.generator.families import FAMILIES, Family, by_name, generator_of
@@ -233,6 +233,20 @@ def test_tiny_weights_have_walls_where_they_are() -> None:
         layer.bias.fill_(5e-200)
     region = region_at(Generator.from_module(nn.Sequential(layer, nn.ReLU()), 2), torch.zeros(2))
     assert region.radius == pytest.approx(1.0)
+
+
+def test_a_unit_over_the_whole_row() -> None:
+    class Largest(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.relu(z.amax(1) - 2.5).unsqueeze(1)
+
+    generator, at = Generator.from_module(Largest(), 3), torch.tensor([1.0, 3.0, 2.0])
+    region = region_at(generator, at)
+    assert region.half_spaces.contenders.tolist() == [0, 2, -1]
+    expected = torch.tensor([2 / 2**0.5, 1 / 2**0.5, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(region.half_spaces.distances, expected)
+    assert radii(generator, at[None]).radius.tolist() == [0.5]
+    assert patterns_of(generator, at[None]).words.tolist() == [[1, 0, 1]]
 
 
 def test_a_linear_generator_is_one_region() -> None:
