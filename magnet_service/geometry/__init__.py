@@ -7,11 +7,13 @@ from magnet_service.geometry.chebyshev import InscribedBall, chebyshev
 from magnet_service.geometry.complexity import Estimator, LocalComplexity, local_complexity
 from magnet_service.geometry.density import LogDensity, log_density
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
+from magnet_service.geometry.filters import matched_filters
 from magnet_service.geometry.frames import random_frames
 from magnet_service.geometry.half_spaces import HalfSpaces
 from magnet_service.geometry.hamming import Hamming, hamming, packed_hamming
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.layers import Layer, layers_of
+from magnet_service.geometry.lipschitz import lipschitz
 from magnet_service.geometry.neighbours import Neighbours, nearest
 from magnet_service.geometry.patterns import Patterns, pack_patterns, patterns_of, unpack_patterns
 from magnet_service.geometry.radius import Radii, radii
@@ -65,10 +67,12 @@ __all__ = [
     "hyperplane_density",
     "jacobian",
     "layers_of",
+    "lipschitz",
     "local_complexity",
     "log_density",
     "log_volume",
     "make_ready",
+    "matched_filters",
     "measure_error",
     "nearest",
     "pack_patterns",
