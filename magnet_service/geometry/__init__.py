@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
-from magnet_service.geometry.complexity import Estimator, LocalComplexity, local_complexity
+from magnet_service.geometry.complexity import ComplexityEstimator, LocalComplexity, local_complexity
 from magnet_service.geometry.density import LogDensity, log_density
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.frames import random_frames
+from magnet_service.geometry.hyperplanes import DistanceSpace, HyperplaneDistances, hyperplane_distances
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.kernels.readiness import make_ready
 from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume, prefix_sums, volumes
@@ -14,14 +15,17 @@ from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume
 __all__ = [
     "ENGINE_VERSION",
     "ERROR_LIMIT",
+    "ComplexityEstimator",
+    "DistanceSpace",
     "Engine",
-    "Estimator",
+    "HyperplaneDistances",
     "LocalComplexity",
     "LogDensity",
     "MeasuredError",
     "Volumes",
     "forward",
     "full_log_volumes",
+    "hyperplane_distances",
     "jacobian",
     "local_complexity",
     "log_density",

@@ -14,7 +14,7 @@ from magnet_service.generator import TABLE, Generator, Kind, Manifold, Node, Pre
 from magnet_service.generator.affinity import require_piecewise_affine
 from magnet_service.generator.execution import Observe, Plan, Visit, execute
 
-__all__ = ["Layers", "finite_latents", "layers_of"]
+__all__ = ["Layers", "finite_latents", "layers_of", "shape_of"]
 
 CONVOLUTIONS = ("convolution", "transposed_convolution")
 
