@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from magnet_service.geometry.accuracy import ERROR_LIMIT, MeasuredError, measure_error
 from magnet_service.geometry.chebyshev import InscribedBall, chebyshev
-from magnet_service.geometry.complexity import Estimator, LocalComplexity, local_complexity
+from magnet_service.geometry.complexity import ComplexityEstimator, LocalComplexity, local_complexity
 from magnet_service.geometry.density import LogDensity, log_density
 from magnet_service.geometry.engine import ENGINE_VERSION, Engine, forward, stamp
 from magnet_service.geometry.filters import matched_filters
 from magnet_service.geometry.frames import random_frames
 from magnet_service.geometry.half_spaces import HalfSpaces
 from magnet_service.geometry.hamming import Hamming, hamming, packed_hamming
+from magnet_service.geometry.hyperplanes import DistanceSpace, HyperplaneDistances, hyperplane_distances
 from magnet_service.geometry.jacobian import jacobian
 from magnet_service.geometry.layers import Layer, layers_of
 from magnet_service.geometry.lipschitz import lipschitz
@@ -40,11 +41,13 @@ from magnet_service.geometry.volume import Volumes, full_log_volumes, log_volume
 __all__ = [
     "ENGINE_VERSION",
     "ERROR_LIMIT",
+    "ComplexityEstimator",
+    "DistanceSpace",
     "Engine",
-    "Estimator",
     "Extent",
     "HalfSpaces",
     "Hamming",
+    "HyperplaneDistances",
     "InscribedBall",
     "Layer",
     "LayerTiles",
@@ -65,6 +68,7 @@ __all__ = [
     "full_log_volumes",
     "hamming",
     "hyperplane_density",
+    "hyperplane_distances",
     "jacobian",
     "layers_of",
     "lipschitz",
