@@ -22,33 +22,33 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Estimator:
+class _ComplexityEstimator:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _EstimatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Estimator.ValueType], _builtins.type):
+class _ComplexityEstimatorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ComplexityEstimator.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    ESTIMATOR_UNSPECIFIED: _Estimator.ValueType  # 0
+    COMPLEXITY_ESTIMATOR_UNSPECIFIED: _ComplexityEstimator.ValueType  # 0
     """Answered as VERTICES."""
-    ESTIMATOR_VERTICES: _Estimator.ValueType  # 1
+    COMPLEXITY_ESTIMATOR_VERTICES: _ComplexityEstimator.ValueType  # 1
     """Units whose state changes over the vertices of the cross-polytope, in all layers."""
-    ESTIMATOR_FRAME: _Estimator.ValueType  # 2
+    COMPLEXITY_ESTIMATOR_FRAME: _ComplexityEstimator.ValueType  # 2
     """In closed form, units whose state changes anywhere in it; only layers that no other stands before."""
-    ESTIMATOR_BALL: _Estimator.ValueType  # 3
+    COMPLEXITY_ESTIMATOR_BALL: _ComplexityEstimator.ValueType  # 3
     """In closed form, units whose state changes anywhere in the ball; only these layers, and no directions."""
 
-class Estimator(_Estimator, metaclass=_EstimatorEnumTypeWrapper):
+class ComplexityEstimator(_ComplexityEstimator, metaclass=_ComplexityEstimatorEnumTypeWrapper):
     """How units are counted."""
 
-ESTIMATOR_UNSPECIFIED: Estimator.ValueType  # 0
+COMPLEXITY_ESTIMATOR_UNSPECIFIED: ComplexityEstimator.ValueType  # 0
 """Answered as VERTICES."""
-ESTIMATOR_VERTICES: Estimator.ValueType  # 1
+COMPLEXITY_ESTIMATOR_VERTICES: ComplexityEstimator.ValueType  # 1
 """Units whose state changes over the vertices of the cross-polytope, in all layers."""
-ESTIMATOR_FRAME: Estimator.ValueType  # 2
+COMPLEXITY_ESTIMATOR_FRAME: ComplexityEstimator.ValueType  # 2
 """In closed form, units whose state changes anywhere in it; only layers that no other stands before."""
-ESTIMATOR_BALL: Estimator.ValueType  # 3
+COMPLEXITY_ESTIMATOR_BALL: ComplexityEstimator.ValueType  # 3
 """In closed form, units whose state changes anywhere in the ball; only these layers, and no directions."""
-Global___Estimator: _TypeAlias = Estimator  # noqa: Y015
+Global___ComplexityEstimator: _TypeAlias = ComplexityEstimator  # noqa: Y015
 
 @_typing.final
 class UnitLayer(_message.Message):
@@ -161,7 +161,7 @@ class LocalComplexityRequest(_message.Message):
     """Number of the first latent, so that a page has the frames that it has in the whole."""
     manifold: _types_pb2.Manifold.ValueType
     """Whose units count. Unset: PRE_ACTIVATION."""
-    estimator: Global___Estimator.ValueType
+    estimator: Global___ComplexityEstimator.ValueType
     """How they are counted."""
     @_builtins.property
     def condition(self) -> _types_pb2.Condition:
@@ -188,7 +188,7 @@ class LocalComplexityRequest(_message.Message):
         start: _builtins.int = ...,
         frame: _types_pb2.Tensor | None = ...,
         manifold: _types_pb2.Manifold.ValueType = ...,
-        estimator: Global___Estimator.ValueType = ...,
+        estimator: Global___ComplexityEstimator.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "frame", b"frame", "latents", b"latents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -213,7 +213,7 @@ class LocalComplexityResponse(_message.Message):
     DEFAULT_DIRECTIONS_FIELD_NUMBER: _builtins.int
     FRAME_FIELD_NUMBER: _builtins.int
     COMPUTED_FIELD_NUMBER: _builtins.int
-    estimator: Global___Estimator.ValueType
+    estimator: Global___ComplexityEstimator.ValueType
     """The estimator used."""
     radius: _builtins.float
     """r."""
@@ -247,7 +247,7 @@ class LocalComplexityResponse(_message.Message):
         total: _types_pb2.Tensor | None = ...,
         by_layer: _types_pb2.Tensor | None = ...,
         layers: _abc.Iterable[Global___UnitLayer] | None = ...,
-        estimator: Global___Estimator.ValueType = ...,
+        estimator: Global___ComplexityEstimator.ValueType = ...,
         radius: _builtins.float = ...,
         directions: _builtins.int = ...,
         default_directions: _builtins.bool = ...,
@@ -636,7 +636,7 @@ class RegionResponse(_message.Message):
     minimal: _builtins.bool
     """Whether no half-space is redundant; false too where minimal ones were asked for and the region has no inside."""
     layout: _builtins.str
-    """How the value is laid out: HW, CHW, HWC or vector."""
+    """How that is laid out: HW, CHW, HWC or vector."""
     @_builtins.property
     def latent(self) -> _types_pb2.Tensor:
         """[d] float64."""
@@ -655,7 +655,7 @@ class RegionResponse(_message.Message):
 
     @_builtins.property
     def output_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Shape of the value."""
+        """Shape of the value; that of the generator's output where it has as many numbers."""
 
     @_builtins.property
     def map(self) -> Global___RegionResponse.Map:
