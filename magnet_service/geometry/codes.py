@@ -12,7 +12,7 @@ from torch import Tensor
 from magnet_service.errors import InvalidInput, OutOfMemory
 from magnet_service.generator import TABLE, Generator, Manifold, Node, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
-from magnet_service.generator.pattern import joined_states
+from magnet_service.generator.pattern import joined_states, rows_of
 from magnet_service.geometry.engine import Engine, stopped
 from magnet_service.geometry.layers import Contest, Layer, contests_of, joined_inputs, layers_of, widest
 from magnet_service.geometry.tiles import tiles
@@ -58,7 +58,7 @@ def codes_at(
         if contest is not None:
             found.append(contest.winners(contest.entries(joined_inputs(inputs))).to(torch.int32))
         elif rule is not None:
-            found.append(rule(node, inputs).flatten(1))
+            found.append(rows_of(rule(node, inputs)))
 
     generator.visit(latents, collect, manifold)
     return joined_states(found, latents)

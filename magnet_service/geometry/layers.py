@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from magnet_service.generator import TABLE, Generator, Kind, Manifold, Node
+from magnet_service.generator.pattern import rows_of
 
 __all__ = ["Contest", "Layer", "contests_of", "joined_inputs", "layers_of", "widest"]
 
@@ -118,7 +119,7 @@ def contests_of(generator: Generator, layers: Sequence[Layer]) -> dict[int, Cont
 
 def joined_inputs(inputs: Sequence[Tensor], lead: int = 1) -> Tensor:
     """What a node reads, flattened behind the first `lead` dimensions and joined, as the places of a contest count."""
-    flat = [value.flatten(lead) for value in inputs]
+    flat = [rows_of(value, lead) for value in inputs]
     return flat[0] if len(flat) == 1 else torch.cat(flat, lead)
 
 

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from magnet_service.errors import Cancelled, InvalidInput, OutOfMemory, Refused
 from magnet_service.generator import Generator, Manifold, Precision, activation_pattern
-from magnet_service.geometry import Engine, Region, region_at, same_region
+from magnet_service.generator.composition import Composition
+from magnet_service.geometry import Engine, Region, patterns_of, radii, region_at, same_region
 from magnet_service.geometry.codes import codes_at
 from magnet_service.geometry.layers import contests_of, layers_of
 from tests.generator.families import FAMILIES, Family, by_name, generator_of
@@ -235,6 +236,20 @@ def test_tiny_weights_have_walls_where_they_are() -> None:
     assert region.radius == pytest.approx(1.0)
 
 
+def test_a_unit_over_the_whole_row() -> None:
+    class Largest(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.relu(z.amax(1) - 2.5).unsqueeze(1)
+
+    generator, at = Generator.from_module(Largest(), 3), torch.tensor([1.0, 3.0, 2.0])
+    region = region_at(generator, at)
+    assert region.half_spaces.contenders.tolist() == [0, 2, -1]
+    expected = torch.tensor([2 / 2**0.5, 1 / 2**0.5, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(region.half_spaces.distances, expected)
+    assert radii(generator, at[None]).radius.tolist() == [0.5]
+    assert patterns_of(generator, at[None]).words.tolist() == [[1, 0, 1]]
+
+
 def test_a_linear_generator_is_one_region() -> None:
     region = region_at(generator_of(by_name("linear")), torch.zeros(6), minimal=True)
     assert len(region.half_spaces) == len(region.pattern) == 0
@@ -254,8 +269,26 @@ def test_the_sides_of_a_box_are_walls_but_no_unit() -> None:
     assert names == ["relu[0]", "relu[1]", "box[0]", "box[1]"]
     assert region.half_spaces.sides.tolist() == [-1, -1, 1, 1]
     assert region.radius == 0.5
+    inner = region_at(generator, torch.tensor([0.9, 0.5]), box=(0.25, 1.0), minimal=True)
+    assert (inner.radius, inner.nearest, len(inner.half_spaces)) == (0.5, None, 4)
     outside = region_at(generator, torch.tensor([-0.9, -0.5]), box=(-1.0, -0.25), minimal=True)
     assert [outside.name_of(row) for row in range(4)] == ["box[0]", "box[0]", "box[1]", "box[1]"]
+
+
+def test_features_have_units_of_their_own() -> None:
+    features = Generator.from_module(dense(4, 7, 2, seed=6), 4).graph
+    plain = Generator.from_module(dense(3, 5, 4, seed=5), 3)
+    generator, at = plain.composed(Composition(features=features)), torch.tensor([0.2, -0.4, 0.1])
+    region = region_at(generator, at, manifold=Manifold.FEATURES)
+    both = nn.Sequential(dense(3, 5, 4, seed=5), dense(4, 7, 2, seed=6)).double()
+    torch.testing.assert_close(region.matrix, torch.func.jacrev(lambda z: both(z[None])[0])(at.double()))
+    assert len(region.pattern) == 12
+    exact = generator.to(precision=Precision.FLOAT64)
+    assert torch.equal(region.pattern, activation_pattern(exact, at.double()[None], Manifold.FEATURES)[0])
+    assert len(region_at(generator, at).pattern) == 5
+    assert patterns_of(generator, at[None], manifold=Manifold.FEATURES).units == 12
+    with pytest.raises(Refused, match="feature network"):
+        region_at(plain, at, manifold=Manifold.FEATURES)
 
 
 def test_what_has_no_region_is_refused() -> None:
