@@ -42,6 +42,7 @@ class Registry:
         tile_rows: rows of a tile.
         max_count: largest number of rows of one request.
         max_bank_rows: largest bank.
+        max_tiles: largest number of tiles of one slice.
         max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
             device now.
 
@@ -59,6 +60,7 @@ class Registry:
         tile_rows: int = 16,
         max_count: int = 10_000,
         max_bank_rows: int = 10_000_000,
+        max_tiles: int = 1_000_000,
         max_memory: int | None = None,
     ) -> None:
         self.generators = GeneratorShelf(repositories)
@@ -66,6 +68,7 @@ class Registry:
         self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads, device=self._device)
         self.max_count = max_count
         self._max_bank_rows = max_bank_rows
+        self.max_tiles = max_tiles
         self.max_memory = default_max_memory(self._device) if max_memory is None else max_memory
         self._errors = KnownErrors()
 
@@ -86,6 +89,16 @@ class Registry:
     def get(self, reference: str, condition: Condition | None) -> HeldGenerator:
         """A generator, with its condition held fixed where it takes one; raises as `GeneratorShelf.get` and `named`."""
         return named(self.generators.get(reference), condition)
+
+    def tiles_within(self, asked: int) -> int:
+        """Tiles that a slice may have, the limit where 0 are asked for; InvalidInput above it (field `max_tiles`)."""
+        if asked > self.max_tiles:
+            raise InvalidInput(
+                f"max_tiles is {asked:,}; write 1 to {self.max_tiles:,} (the server's max_tiles).",
+                field="max_tiles",
+                metadata={"max_tiles": str(self.max_tiles)},
+            )
+        return asked or self.max_tiles
 
     def plan(self, reference: str, request: SampleRequest) -> Plan:
         """Settles a draw: which bank, k, rho, seed.

@@ -77,8 +77,9 @@ class Contest:
             values = sheet.grown(values, found)
             sheet.follow(found)
             if not found.subdivision.line:
-                subdivision, kept = without(*self.judged(values, found), before)
-                chosen = torch.from_numpy(kept)
+                loose = np.arange(len(values)) >= before
+                kept = without(*self.judged(values, found), loose)
+                subdivision, chosen = kept.subdivision, torch.from_numpy(kept.vertices)
                 values, sheet.columns = values[chosen], sheet.columns[chosen]
         if len(self.units):
             rows = torch.empty(len(values), len(self.units), dtype=torch.float64)

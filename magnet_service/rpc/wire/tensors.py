@@ -14,7 +14,7 @@ from magnet.v1 import types_pb2
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Precision
 
-__all__ = ["latents_from", "tensor_from"]
+__all__ = ["floats_from", "latents_from", "tensor_from"]
 
 _TYPES: Mapping[types_pb2.Tensor.Type.ValueType, np.dtype[Any]] = MappingProxyType(
     {
@@ -44,6 +44,38 @@ def tensor_from(array: npt.NDArray[np.generic]) -> types_pb2.Tensor:
     """
     dtype = array.dtype.newbyteorder("<")
     return types_pb2.Tensor(type=_NAMES[dtype], shape=array.shape, data=array.astype(dtype, copy=False).tobytes())
+
+
+def floats_from(tensor: types_pb2.Tensor, axes: int, field: str) -> npt.NDArray[np.floating]:
+    """Reads numbers that a client sent.
+
+    Arguments:
+        tensor: their message.
+        axes: 1 for a vector, 2 for rows of them.
+        field: of the request, for messages.
+
+    Returns:
+        Float32 or float64, of that many axes; a read-only view of the message's data.
+
+    Raises:
+        InvalidInput: no floats, another number of axes, or data of another length; the field is `field`.
+
+    Accuracy: exact.
+    """
+    dtype, shape = _TYPES[tensor.type], tuple(tensor.shape)
+    if dtype.kind != "f":
+        raise InvalidInput(f"{field} must be TYPE_FLOAT32 or TYPE_FLOAT64.", field=field)
+    if len(shape) != axes:
+        raise InvalidInput(
+            f"{field} has shape {list(shape)}; write {'one row of numbers' if axes == 1 else 'rows of numbers'}.",
+            field=field,
+        )
+    if len(tensor.data) != math.prod(shape) * dtype.itemsize:
+        raise InvalidInput(
+            f"{field} of shape {list(shape)} takes {math.prod(shape) * dtype.itemsize} bytes, not {len(tensor.data)}.",
+            field=field,
+        )
+    return np.frombuffer(tensor.data, dtype).reshape(shape)
 
 
 def latents_from(tensor: types_pb2.Tensor, width: int, precision: Precision) -> npt.NDArray[np.floating]:

@@ -40,6 +40,16 @@ class GeometryServiceStub:
                 request_serializer=magnet_dot_v1_dot_geometry__pb2.LogVolumeRequest.SerializeToString,
                 response_deserializer=magnet_dot_v1_dot_geometry__pb2.LogVolumeResponse.FromString,
                 _registered_method=True)
+        self.Slice = channel.unary_stream(
+                '/magnet.v1.GeometryService/Slice',
+                request_serializer=magnet_dot_v1_dot_geometry__pb2.SliceRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_geometry__pb2.SliceResponse.FromString,
+                _registered_method=True)
+        self.HyperplaneDensity = channel.unary_unary(
+                '/magnet.v1.GeometryService/HyperplaneDensity',
+                request_serializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityResponse.FromString,
+                _registered_method=True)
 
 
 class GeometryServiceServicer:
@@ -53,6 +63,21 @@ class GeometryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Slice(self, request, context):
+        """Cuts a window of a plane, or a segment of a line, into the tiles on which the generator is affine. One header, then
+        tiles, edges and vertices in messages near 1 MiB, then one trailer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HyperplaneDensity(self, request, context):
+        """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GeometryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +85,16 @@ def add_GeometryServiceServicer_to_server(servicer, server):
                     servicer.LogVolume,
                     request_deserializer=magnet_dot_v1_dot_geometry__pb2.LogVolumeRequest.FromString,
                     response_serializer=magnet_dot_v1_dot_geometry__pb2.LogVolumeResponse.SerializeToString,
+            ),
+            'Slice': grpc.unary_stream_rpc_method_handler(
+                    servicer.Slice,
+                    request_deserializer=magnet_dot_v1_dot_geometry__pb2.SliceRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_geometry__pb2.SliceResponse.SerializeToString,
+            ),
+            'HyperplaneDensity': grpc.unary_unary_rpc_method_handler(
+                    servicer.HyperplaneDensity,
+                    request_deserializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +125,60 @@ class GeometryService:
             '/magnet.v1.GeometryService/LogVolume',
             magnet_dot_v1_dot_geometry__pb2.LogVolumeRequest.SerializeToString,
             magnet_dot_v1_dot_geometry__pb2.LogVolumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Slice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/magnet.v1.GeometryService/Slice',
+            magnet_dot_v1_dot_geometry__pb2.SliceRequest.SerializeToString,
+            magnet_dot_v1_dot_geometry__pb2.SliceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HyperplaneDensity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/HyperplaneDensity',
+            magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityRequest.SerializeToString,
+            magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,12 @@ class GeometryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> GeometryServiceAsyncStub: ...
     LogVolume: _grpc.UnaryUnaryMultiCallable[_geometry_pb2.LogVolumeRequest, _geometry_pb2.LogVolumeResponse]
     """Computes log singular values, rank and log-volumes of the Jacobian at each latent."""
+    Slice: _grpc.UnaryStreamMultiCallable[_geometry_pb2.SliceRequest, _geometry_pb2.SliceResponse]
+    """Cuts a window of a plane, or a segment of a line, into the tiles on which the generator is affine. One header, then
+    tiles, edges and vertices in messages near 1 MiB, then one trailer.
+    """
+    HyperplaneDensity: _grpc.UnaryUnaryMultiCallable[_geometry_pb2.HyperplaneDensityRequest, _geometry_pb2.HyperplaneDensityResponse]
+    """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer."""
 
 @_typing.type_check_only
 class GeometryServiceAsyncStub(GeometryServiceStub):
@@ -43,6 +49,12 @@ class GeometryServiceAsyncStub(GeometryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     LogVolume: _aio.UnaryUnaryMultiCallable[_geometry_pb2.LogVolumeRequest, _geometry_pb2.LogVolumeResponse]  # type: ignore[assignment]
     """Computes log singular values, rank and log-volumes of the Jacobian at each latent."""
+    Slice: _aio.UnaryStreamMultiCallable[_geometry_pb2.SliceRequest, _geometry_pb2.SliceResponse]  # type: ignore[assignment]
+    """Cuts a window of a plane, or a segment of a line, into the tiles on which the generator is affine. One header, then
+    tiles, edges and vertices in messages near 1 MiB, then one trailer.
+    """
+    HyperplaneDensity: _aio.UnaryUnaryMultiCallable[_geometry_pb2.HyperplaneDensityRequest, _geometry_pb2.HyperplaneDensityResponse]  # type: ignore[assignment]
+    """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer."""
 
 class GeometryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What is exactly true of a generator at latents that the client sends."""
@@ -54,5 +66,23 @@ class GeometryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_geometry_pb2.LogVolumeResponse, _abc.Awaitable[_geometry_pb2.LogVolumeResponse]]:
         """Computes log singular values, rank and log-volumes of the Jacobian at each latent."""
+
+    @_abc_1.abstractmethod
+    def Slice(
+        self,
+        request: _geometry_pb2.SliceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_geometry_pb2.SliceResponse], _abc.AsyncIterator[_geometry_pb2.SliceResponse]]:
+        """Cuts a window of a plane, or a segment of a line, into the tiles on which the generator is affine. One header, then
+        tiles, edges and vertices in messages near 1 MiB, then one trailer.
+        """
+
+    @_abc_1.abstractmethod
+    def HyperplaneDensity(
+        self,
+        request: _geometry_pb2.HyperplaneDensityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_geometry_pb2.HyperplaneDensityResponse, _abc.Awaitable[_geometry_pb2.HyperplaneDensityResponse]]:
+        """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer."""
 
 def add_GeometryServiceServicer_to_server(servicer: GeometryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
