@@ -6,7 +6,7 @@ import numpy as np
 
 from magnet_service.geometry.kernels.compiling import compiled
 
-__all__ = ["judge_edges", "largest_at", "ties_in_tiles"]
+__all__ = ["judge_edges", "largest_at", "largest_everywhere", "ties_in_tiles"]
 
 
 @compiled
@@ -29,12 +29,38 @@ def largest_at(values, starts, entries, found):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def ties_in_tiles(first_tile, last_tile, tile_starts, corners, values, starts, entries, largest, ties):  # type: ignore[no-untyped-def]
-    """The pairs of contenders that tie for the largest somewhere inside a tile.
+def largest_everywhere(values, starts, entries, found):  # type: ignore[no-untyped-def]
+    """The contender of each unit that none is above at any vertex, and so on no tile; -1 where there is none.
+
+    Arguments:
+        values, starts, entries: as of `largest_at`.
+        found: [units] int64, written to: place in `entries`.
+    """
+    for unit in range(starts.shape[0] - 1):
+        found[unit] = -1
+        for place in range(starts[unit], starts[unit + 1]):
+            best = True
+            for vertex in range(values.shape[0]):
+                value = values[vertex, entries[place]]
+                for other in range(starts[unit], starts[unit + 1]):
+                    best = best and value >= values[vertex, entries[other]]
+                if not best:
+                    break
+            if best:
+                found[unit] = place
+                break
+
+
+@compiled
+def ties_in_tiles(  # type: ignore[no-untyped-def]
+    first_tile, last_tile, tile_starts, corners, values, floors, starts, entries, largest, ties
+):
+    """The pairs of contenders that tie for the largest somewhere inside a tile, as far as rounding can tell.
 
     Arguments:
         tile_starts, corners: vertices of the tiles.
         values, starts, entries, largest: as of `largest_at`.
+        floors: [contenders], what rounding may add.
         ties: [room, 4] int32, written to as far as there is room: tile, unit, and the places of the two contenders.
 
     Returns:
@@ -51,7 +77,7 @@ def ties_in_tiles(first_tile, last_tile, tile_starts, corners, values, starts, e
                 continue
             for one in range(starts[unit], starts[unit + 1]):
                 for other in range(one + 1, starts[unit + 1]):
-                    if tie(begin, end, corners, values, entries, starts[unit], starts[unit + 1], one, other):
+                    if tie(begin, end, corners, values, floors, entries, starts[unit], starts[unit + 1], one, other):
                         if count < ties.shape[0]:
                             ties[count, 0], ties[count, 1], ties[count, 2], ties[count, 3] = tile, unit, one, other
                         count += 1
@@ -59,7 +85,7 @@ def ties_in_tiles(first_tile, last_tile, tile_starts, corners, values, starts, e
 
 
 @compiled
-def tie(begin, end, corners, values, entries, first, last, one, other):  # type: ignore[no-untyped-def]
+def tie(begin, end, corners, values, floors, entries, first, last, one, other):  # type: ignore[no-untyped-def]
     """Whether two contenders are both the largest along some of the line on which they are equal, inside a tile."""
     # The line enters and leaves the tile between corners where their difference has other signs.
     met = 0
@@ -80,8 +106,10 @@ def tie(begin, end, corners, values, entries, first, last, one, other):  # type:
     for third in range(first, last):
         if third in (one, other):
             continue
-        start = excess(0, before, after, shares, values, entries[third], entries[one])
-        finish = excess(1, before, after, shares, values, entries[third], entries[one])
+        # Of contenders that are equal up to rounding none may keep the others from the tie.
+        floor = floors[entries[third]] + floors[entries[one]]
+        start = excess(0, before, after, shares, values, entries[third], entries[one]) - floor
+        finish = excess(1, before, after, shares, values, entries[third], entries[one]) - floor
         if start > 0 and finish > 0:
             return False
         if start > 0:

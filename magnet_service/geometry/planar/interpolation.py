@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from magnet_service.geometry.kernels.compiling import compiled
 
-__all__ = ["bend", "interpolate", "settle_levels"]
+__all__ = ["bend", "column_ranges", "interpolate", "settle_levels"]
 
 
 @compiled
@@ -55,3 +55,18 @@ def bend(values, breakpoints, slopes, offsets):  # type: ignore[no-untyped-def]
             for place in range(breakpoints.shape[0]):
                 piece += value > breakpoints[place]
             values[row, column] = slopes[piece, column] * value + offsets[piece, column]
+
+
+@compiled
+def column_ranges(values, low, high):  # type: ignore[no-untyped-def]
+    """Widen the range of each column by its values.
+
+    Arguments:
+        values: [rows, columns], not NaN.
+        low, high: [columns], written to.
+    """
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            value = values[row, column]
+            low[column] = value if value < low[column] else low[column]
+            high[column] = value if value > high[column] else high[column]

@@ -6,7 +6,7 @@ import numpy as np
 
 from magnet_service.geometry.kernels.compiling import compiled
 
-__all__ = ["fuse", "join_tiles"]
+__all__ = ["count_tiles", "fuse", "join_tiles"]
 
 
 @compiled
@@ -81,6 +81,28 @@ def join_tiles(starts, cycle, ends, sides, removed, vertices, groups, new_starts
             member = following[member]
     new_starts[count] = place
     return count
+
+
+@compiled
+def count_tiles(sides, layers, tiles, counts):  # type: ignore[no-untyped-def]
+    """How many tiles there are without the edges of later layers, for every layer.
+
+    Arguments:
+        sides: tiles on both sides of each edge; -1 outside.
+        layers: [edges]; edges of layers below 0 always count.
+        tiles: how many there are.
+        counts: [layers], written to: tiles of the edges up to each layer.
+    """
+    root = np.arange(tiles)
+    left = tiles
+    for layer in range(counts.shape[0] - 1, -1, -1):
+        counts[layer] = left
+        for edge in range(sides.shape[0]):
+            if layers[edge] == layer and sides[edge, 0] >= 0 and sides[edge, 1] >= 0:
+                one, other = top(root, sides[edge, 0]), top(root, sides[edge, 1])
+                if one != other:
+                    root[max(one, other)] = min(one, other)
+                    left -= 1
 
 
 @compiled

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, ties_in_tiles
+from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, largest_everywhere, ties_in_tiles
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.live import Live, with_columns
 from magnet_service.geometry.tessellation.merging import without
-from magnet_service.geometry.tessellation.sheet import Live, Sheet, with_columns
-from magnet_service.geometry.tessellation.subdivision import Cuts, Split, Subdivision
+from magnet_service.geometry.tessellation.sheet import Sheet
+from magnet_service.geometry.tessellation.subdivision import Subdivision
 
 __all__ = ["Contest", "prepare_contest"]
 
@@ -77,8 +79,9 @@ class Contest:
             values = sheet.grown(values, found)
             sheet.follow(found)
             if not found.subdivision.line:
-                subdivision, kept = without(*self.judged(values, found), before)
-                chosen = torch.from_numpy(kept)
+                loose = np.arange(len(values)) >= before
+                kept = without(*self.judged(values, found), loose)
+                subdivision, chosen = kept.subdivision, torch.from_numpy(kept.vertices)
                 values, sheet.columns = values[chosen], sheet.columns[chosen]
         if len(self.units):
             rows = torch.empty(len(values), len(self.units), dtype=torch.float64)
@@ -132,7 +135,7 @@ def prepare_contest(
     mine = may[units]
     listed = places[units][mine]
     columns, entries = listed.unique(return_inverse=True)
-    starts = np.concatenate([[0], np.cumsum(mine.sum(dim=1).numpy())]).astype(np.int64)
+    starts = begins_of(mine)
     contenders = entries.to(torch.int32).numpy()
     values = sheet.values(constant[columns], matrix[:, columns].contiguous())
     floors = sheet.floors(constant[columns], matrix[:, columns].contiguous()).numpy()
@@ -142,27 +145,35 @@ def prepare_contest(
 
 def candidates(sheet: Sheet, constant: Tensor, matrix: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Contenders [units, most] that may be largest as far as their ranges tell, and one that is if no other is."""
-    bounds = sheet.bounds(constant, matrix)
-    if bounds is None:
-        low, high, _ = sheet.ranges(constant, matrix)
+    if sheet.worth_bounding(matrix):
+        lows, highs = sheet.clusters().bounds(constant, matrix)
     else:
-        low, high = bounds
+        lows, highs = (limit[None] for limit in sheet.ranges(constant, matrix)[:2])
+    may = torch.zeros(places.shape, dtype=torch.bool)
     outside = places < 0
-    lows, highs = (line[places.clamp(min=0)].masked_fill(outside, -torch.inf) for line in (low, high))
-    least, best = lows.max(dim=1)
-    may = highs > least[:, None]
-    may.scatter_(1, best[:, None], True)
-    if bounds is None:
-        return may, best
-    # Bounds are wide: look at the values of what is left.
-    contested = may.sum(dim=1) > 1
-    entries = places[contested][may[contested]].unique()
-    low[entries], high[entries], _ = sheet.ranges(constant[entries], matrix[:, entries].contiguous())
-    lows, highs = (line[places.clamp(min=0)].masked_fill(~may, -torch.inf) for line in (low, high))
-    least, best = lows.max(dim=1)
-    may &= highs > least[:, None]
-    may.scatter_(1, best[:, None], True)
-    return may, best
+    for low, high in zip(lows, highs, strict=True):
+        here_low, here_high = (limit[places.clamp(min=0)].masked_fill(outside, -torch.inf) for limit in (low, high))
+        least, best = here_low.max(dim=1)
+        may |= here_high > least[:, None]
+        may.scatter_(1, best[:, None], True)
+    contested = (may.sum(dim=1) > 1).nonzero().flatten()
+    mine = may[contested]
+    entries, which = places[contested][mine].unique(return_inverse=True)
+    values = sheet.values(constant[entries], matrix[:, entries].contiguous())
+    starts = begins_of(mine)
+    winners = np.empty(len(contested), np.int64)
+    largest_everywhere(values.numpy(), starts, which.to(torch.int32).numpy(), winners)
+    won = torch.from_numpy(winners)
+    settled = won >= 0
+    chosen = mine.nonzero()[:, 1][won[settled]]
+    may[contested[settled]] = False
+    may[contested[settled], chosen] = True
+    return may, may.to(torch.int8).argmax(dim=1)
+
+
+def begins_of(chosen: Tensor) -> NDArray[np.int64]:
+    """[rows + 1], where the entries chosen of each row begin among all of them."""
+    return np.concatenate([[0], np.cumsum(chosen.sum(dim=1).numpy())]).astype(np.int64)
 
 
 def differences(
@@ -183,7 +194,7 @@ def differences(
 
     def tied(at: int, end: int) -> NDArray[np.int32]:
         room = np.empty((1024, 4), np.int32)
-        given = (at, end, tile_starts, corners, rows, starts, entries, largest)
+        given = (at, end, tile_starts, corners, rows, floors, starts, entries, largest)
         count = ties_in_tiles(*given, room)
         if count > len(room):
             room = np.empty((count, 4), np.int32)

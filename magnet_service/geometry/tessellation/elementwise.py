@@ -12,8 +12,9 @@ from torch import Tensor
 
 from magnet_service.generator import Node
 from magnet_service.generator.operations import TABLE
-from magnet_service.geometry.tessellation.sheet import Bends, Live, Sheet, with_columns
-from magnet_service.geometry.tessellation.subdivision import Cuts, Split
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.live import Bends, Live, passes, with_columns
+from magnet_service.geometry.tessellation.sheet import Sheet
 
 __all__ = ["Elementwise", "prepare_elementwise"]
 
@@ -113,15 +114,12 @@ def prepare_elementwise(
     constant, matrix = given.flat()
     pieces = pieces_of(node, given.constant.shape, constants)
     breakpoints = torch.tensor(pieces.breakpoints, dtype=torch.float64)
-    bounds = sheet.bounds(constant, matrix)
-    if bounds is None:
-        low, high, found = sheet.ranges(constant, matrix)
+    found = None
+    if sheet.worth_bounding(matrix):
+        low, high = sheet.bounded_ranges(constant, matrix, breakpoints)
     else:
-        low, high = (bound.clone() for bound in bounds)
-        may = bending(low, high, breakpoints).nonzero().flatten()
-        low[may], high[may], _ = sheet.ranges(constant[may], matrix[:, may].contiguous())
-        found = None
-    bends = bending(low, high, breakpoints)
+        low, high, found = sheet.ranges(constant, matrix)
+    bends = passes(low, high, breakpoints)
     state = torch.bucketize((low + high) / 2, breakpoints)
     slope = pieces.slopes.gather(0, state[None])[0]
     offset = pieces.offsets.gather(0, state[None])[0]
@@ -156,11 +154,6 @@ def prepare_elementwise(
     floors = sheet.floors(chosen.constant, chosen.matrix)
     cuts = cuts_of(values, floors, units, low[units], high[units], breakpoints, layer)
     return Elementwise(index, cuts, None if narrow else values, units, chosen, straight, keeps)
-
-
-def bending(low: Tensor, high: Tensor, breakpoints: Tensor) -> Tensor:
-    """Units with a breakpoint strictly between two values."""
-    return ((low[:, None] < breakpoints) & (high[:, None] > breakpoints)).any(dim=1)
 
 
 def pieces_of(node: Node, shape: torch.Size, constants: Mapping[str, Tensor]) -> Pieces:

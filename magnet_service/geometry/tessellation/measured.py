@@ -1,20 +1,21 @@
-"""What is measured of finished tiles: areas, centroids, and norms of their affine maps."""
+"""What is measured of tiles: areas, centroids, and norms of their affine maps."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from magnet_service.geometry.planar.measures import add_gradients, measure_tiles
-from magnet_service.geometry.slice import Slice
-from magnet_service.geometry.tessellation.result import Extent, LayerTiles, Tessellation
-from magnet_service.geometry.tessellation.sheet import Live, Sheet
+from magnet_service.geometry.tessellation.live import Live
+from magnet_service.geometry.tessellation.sheet import Sheet
 from magnet_service.geometry.tessellation.subdivision import Subdivision
+from magnet_service.geometry.tessellation.workers import Workers
 
-__all__ = ["measured"]
+__all__ = ["Norms", "Shapes", "norms", "shapes"]
 
 Floats = NDArray[np.float64]
 
@@ -22,78 +23,75 @@ _COLUMNS = 256
 """Columns of values at work at once."""
 
 
-def measured(
-    subdivision: Subdivision,
-    sheet: Sheet,
-    value: Live | None,
-    *,
-    where: Slice,
-    target: str,
-    layers: tuple[LayerTiles, ...],
-    stopped_at: str,
-    merged: int,
-    made_by: NDArray[np.int32],
-) -> Tessellation:
-    """The answer: the subdivision with its measures.
+class Norms(NamedTuple):
+    """Norms of the affine maps of tiles, restricted to the slice.
+
+    Attributes:
+        spectral, frobenius: [tiles].
+        stretches: [tiles], by which they stretch areas, or lengths on a line.
+    """
+
+    spectral: Floats
+    frobenius: Floats
+    stretches: Floats
+
+
+class Shapes(NamedTuple):
+    """Shapes of tiles.
+
+    Attributes:
+        areas: [tiles]; lengths on a line.
+        centroids: [tiles, 2].
+        triangles: [tiles, 3], vertices far from one line.
+        spreads: [tiles, 2], longest and shortest distance of two corners.
+    """
+
+    areas: Floats
+    centroids: Floats
+    triangles: NDArray[np.int32]
+    spreads: Floats
+
+
+def shapes(subdivision: Subdivision, workers: Workers) -> Shapes:
+    """Measure the shapes of all tiles.
 
     Arguments:
-        subdivision: finished.
-        sheet: columns at its vertices.
-        value: whose affine maps are measured; None for none, whose norms are NaN.
-        where, target, layers, stopped_at, merged: as `Tessellation` has them.
-        made_by: labels of the vertices of a line.
+        subdivision: the tiles.
+        workers: to work with.
 
     Returns:
-        The tessellation.
+        The shapes, float64.
 
     Raises:
         Nothing.
 
-    Accuracy: areas and norms are those of the corners: relative errors are eps times the window's size over the tile's
-        width.
+    Accuracy: that of the corners.
     """
-    line = subdivision.line
+    tiles = subdivision.tiles
+    found = Shapes(np.empty(tiles), np.empty((tiles, 2)), np.empty((tiles, 3), np.int32), np.empty((tiles, 2)))
     starts, corners = subdivision.around
-    tiles, points = subdivision.tiles, subdivision.points
-    areas, centroids, spreads = np.empty(tiles), np.empty((tiles, 2)), np.empty((tiles, 2))
-    triangles = np.empty((tiles, 3), np.int32)
-    measure = (starts, corners, points, areas, centroids, triangles, spreads)
-    sheet.workers.over(lambda at, end: measure_tiles(at, end, *measure), tiles)
-    if line:
-        areas = spreads[:, 0]
-    spectral, frobenius, stretches = norms(subdivision, sheet, value, triangles)
-    order = np.argsort(centroids[:, 0], kind="stable") if line else np.arange(tiles)
-    return Tessellation(
-        slice=where,
-        target=target,
-        layers=layers,
-        extent=Extent.TRUNCATED if stopped_at else Extent.COMPLETE,
-        stopped_at=stopped_at,
-        merged=merged,
-        points=points[:, : where.axes],
-        ends=subdivision.ends[order] if line else subdivision.ends,
-        sides=subdivision.sides if not line else np.zeros((0, 2), np.int32),
-        labels=made_by if line else subdivision.labels,
-        starts=starts,
-        cycle=subdivision.cycle if not line else np.arange(tiles, dtype=np.int32).repeat(2) * 2,
-        corners=corners.reshape(-1, 2)[order].ravel() if line else corners,
-        areas=areas[order],
-        centroids=centroids[order, : where.axes],
-        spreads=spreads[order],
-        spectral_norms=spectral[order],
-        frobenius_norms=frobenius[order],
-        stretches=stretches[order],
-    )
+    workers.over(lambda at, end: measure_tiles(at, end, starts, corners, subdivision.points, *found), tiles)
+    return found._replace(areas=found.spreads[:, 0]) if subdivision.line else found
 
 
-def norms(
-    subdivision: Subdivision, sheet: Sheet, value: Live | None, triangles: NDArray[np.int32]
-) -> tuple[Floats, Floats, Floats]:
-    """2-norm, Frobenius norm and volume factor of each tile's affine map of the slice."""
+def norms(subdivision: Subdivision, sheet: Sheet, value: Live) -> Norms:
+    """Norms of each tile's affine map of the slice.
+
+    Arguments:
+        subdivision: the tiles.
+        sheet: columns at their vertices.
+        value: what is affine on them.
+
+    Returns:
+        The norms, float64.
+
+    Raises:
+        Nothing.
+
+    Accuracy: that of the corners: relative errors are eps times the window's size over the tile's width.
+    """
     tiles, points = subdivision.tiles, subdivision.points
-    if value is None:
-        nothing = np.full(tiles, np.nan)
-        return nothing, nothing.copy(), nothing.copy()
+    triangles = shapes(subdivision, sheet.workers).triangles
     _, matrix = value.flat()
     if matrix.shape[1] > len(matrix):
         # Lengths in the value's space are those in the space of its rows.
@@ -106,7 +104,7 @@ def norms(
     first, both, second = grams.T
     if subdivision.line:
         found = np.sqrt(first) / np.abs(points[triangles[:, 1], 0] - points[triangles[:, 0], 0])
-        return found, found.copy(), found.copy()
+        return Norms(found, found.copy(), found.copy())
     edges = points[triangles[:, 1:]] - points[triangles[:, :1]]
     (ax, ay), (bx, by) = edges[:, 0].T, edges[:, 1].T
     # J P = E for the sides P of a triangle: J^T J = P^-T (E^T E) P^-1.
@@ -117,7 +115,7 @@ def norms(
         yy = (bx * bx * first - 2 * bx * ax * both + ax * ax * second) / square
         stretches = np.sqrt(np.maximum(first * second - both * both, 0) / square)
     largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
-    return np.sqrt(np.maximum(largest, 0)), np.sqrt(np.maximum(xx + yy, 0)), stretches
+    return Norms(np.sqrt(np.maximum(largest, 0)), np.sqrt(np.maximum(xx + yy, 0)), stretches)
 
 
 def added(triangles: NDArray[np.int32], rows: Floats, grams: Floats, first: int, last: int) -> None:

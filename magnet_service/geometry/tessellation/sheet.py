@@ -9,7 +9,7 @@ the matrix, so that a wide network on a small window is as narrow as what happen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,11 +17,13 @@ from torch import Tensor
 from magnet_service.generator import Node
 from magnet_service.generator.evaluator import Constants
 from magnet_service.generator.operations import TABLE
-from magnet_service.geometry.planar.interpolation import bend, interpolate, settle_levels
-from magnet_service.geometry.tessellation.subdivision import Cuts, Split
+from magnet_service.geometry.planar.interpolation import column_ranges, interpolate, settle_levels
+from magnet_service.geometry.tessellation.clusters import Clusters, clustered
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.live import Bends, Live, passes, united
 from magnet_service.geometry.tessellation.workers import Workers
 
-__all__ = ["Bends", "Live", "Sheet", "with_columns"]
+__all__ = ["Sheet"]
 
 _BLOCK_BYTES = 2 << 20
 """Values at work at once, so that they stay in cache."""
@@ -35,74 +37,11 @@ _NARROW = 8
 _ROUNDINGS = 4.0
 """Roundings of the largest size that a sum of some columns is taken to hold."""
 
-_WORTH_BOUNDING = 1e8
+_WORTH_BOUNDING = 3e8
 """Products above which it pays to look first which units can bend at all."""
 
-
-@dataclass(frozen=True)
-class Live:
-    """A value of the graph over the slice: constant + columns @ matrix.
-
-    Attributes:
-        constant: [1, *shape].
-        matrix: [1, columns, *shape], for the first so many columns; None for a constant.
-    """
-
-    constant: Tensor
-    matrix: Tensor | None
-
-    @property
-    def width(self) -> int:
-        """Columns that may enter."""
-        return 0 if self.matrix is None else self.matrix.shape[1]
-
-    def flat(self) -> tuple[Tensor, Tensor]:
-        """Constant [features] and matrix [columns, features]."""
-        constant = self.constant.flatten()
-        if self.matrix is None:
-            return constant, constant.new_zeros(0, len(constant))
-        return constant, self.matrix.flatten(2)[0]
-
-    def widened(self, width: int) -> Live:
-        """The same for more columns."""
-        if self.matrix is None or self.width == width:
-            return self
-        blank = self.matrix.new_zeros(1, width - self.width, *self.matrix.shape[2:])
-        return Live(self.constant, torch.cat([self.matrix, blank], dim=1))
-
-
-@dataclass(frozen=True)
-class Bends:
-    """Units as functions of the columns: a piecewise linear function of an affine one, each.
-
-    Attributes:
-        constant, matrix: the affine functions, [units] and [columns, units].
-        breakpoints: of all of them, ascending.
-        slopes, offsets: [breakpoints + 1, units]: piece j is slope x + offset, above breakpoint j - 1.
-        reach: [units], largest magnitude over the slice.
-    """
-
-    constant: Tensor
-    matrix: Tensor
-    breakpoints: Tensor
-    slopes: Tensor
-    offsets: Tensor
-    reach: Tensor
-
-    def apply(self, values: Tensor) -> None:
-        """Turn values of the affine functions [rows, units] into the units' own, in place."""
-        bend(values.numpy(), self.breakpoints.numpy(), self.slopes.numpy(), self.offsets.numpy())
-
-    def chosen(self, units: Tensor) -> Bends:
-        """Some of the units."""
-        return replace(
-            self,
-            constant=self.constant[units],
-            matrix=self.matrix[:, units].contiguous(),
-            slopes=self.slopes[:, units].contiguous(),
-            offsets=self.offsets[:, units].contiguous(),
-            reach=self.reach[units],
-        )
+_MANY = 512
+"""Vertices of which clusters are made."""
 
 
 class Sheet:
@@ -115,6 +54,7 @@ class Sheet:
     """
 
     def __init__(self, columns: Tensor, live: dict[int, Live], workers: Workers) -> None:
+        self.points = columns  # coordinates of the vertices
         self.columns = columns
         self.live = live
         self.workers = workers
@@ -161,30 +101,69 @@ class Sheet:
 
         def measure(at: int, end: int) -> tuple[Tensor, Tensor]:
             low, high = torch.full_like(constant, torch.inf), torch.full_like(constant, -torch.inf)
+            range_of = (low.numpy(), high.numpy())
             for first, last in self._blocks(at, end, features):
                 block = constant.new_empty(last - first, features) if found is None else found[first:last]
                 self.values_at(constant, matrix, first, last, block)
-                least, most = block.aminmax(dim=0)
-                torch.minimum(low, least, out=low)
-                torch.maximum(high, most, out=high)
+                column_ranges(block.numpy(), *range_of)
             return low, high
 
-        lows, highs = zip(*self.workers.over(measure, vertices), strict=True)
-        return torch.stack(lows).amin(0), torch.stack(highs).amax(0), found
+        return *united(self.workers.over(measure, vertices)), found
 
-    def bounds(self, constant: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Numbers that no value over the slice goes below and above; None where they are not worth it."""
-        if self.made is not None or len(self.columns) * matrix.numel() < _WORTH_BOUNDING:
-            return None
-        low, high = self.columns[:, : len(matrix)].aminmax(dim=0)
-        middle = torch.addmv(constant, matrix.T, (low + high) / 2)
-        reach = torch.mv(matrix.T.abs(), (high - low) / 2) * (1 + 1e-12) + 1e-12 * middle.abs()
-        return middle - reach, middle + reach
+    def bounded_ranges(self, constant: Tensor, matrix: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Ranges that are exact as far as it matters which levels each feature passes.
+
+        Arguments:
+            constant, matrix: [features] and [columns, features].
+            levels: numbers that matter.
+
+        Returns:
+            Least and largest value over the vertices of each feature that passes no level; bounds of those of others,
+            which pass the same levels or more.
+        """
+        clusters = self.clusters()
+        low, high = clusters.bounds(constant, matrix)
+        unclear = passes(low, high, levels)
+        # What is below a level in one cluster and above it in another passes it.
+        certain = ((high.amin(0) < levels[:, None]) & (low.amax(0) > levels[:, None])).any(0)
+        unclear &= ~certain
+
+        def settle(first: int, last: int) -> None:
+            for item in range(first, last):
+                features = unclear[item].nonzero().flatten()
+                if not len(features):
+                    continue
+                rows = self._rows(clusters.order[clusters.starts[item] : clusters.starts[item + 1]], len(matrix))
+                values = torch.addmm(constant[features], rows, matrix[:, features])
+                low[item, features], high[item, features] = values.aminmax(dim=0)
+
+        self.workers.over(settle, len(low), least=2)
+        return low.amin(0), high.amax(0)
+
+    def worth_bounding(self, matrix: Tensor) -> bool:
+        """Whether bounds over clusters are likely to be cheaper than all values."""
+        return len(self.columns) >= _MANY and len(self.columns) * matrix.numel() >= _WORTH_BOUNDING
+
+    def clusters(self) -> Clusters:
+        """The vertices in clusters, with the ranges of the columns over each."""
+        order, starts = clustered(self.points)
+        low, high = (
+            torch.full((len(starts) - 1, self.width), end, dtype=torch.float64) for end in (torch.inf, -torch.inf)
+        )
+
+        def measure(first: int, last: int) -> None:
+            for item in range(first, last):
+                rows = self._rows(order[starts[item] : starts[item + 1]], self.width)
+                column_ranges(rows.numpy(), low[item].numpy(), high[item].numpy())
+
+        self.workers.over(measure, len(low), least=2)
+        return Clusters(order, starts, (low + high) / 2, (high - low) / 2)
 
     def floors(self, constant: Tensor, matrix: Tensor) -> Tensor:
         """What rounding may make of 0: a few eps times the sum of the magnitudes of what is added up."""
         stored = min(self.columns.shape[1], len(matrix))
-        sizes = self.columns[:, :stored].abs().amax(dim=0)
+        low, high = (limit[:stored] for limit in self._extremes())
+        sizes = torch.maximum(-low, high)
         if self.made is not None and len(matrix) > stored:
             sizes = torch.cat([sizes, self.made.reach])
         return _ROUNDINGS * torch.finfo(torch.float64).eps * torch.addmv(constant.abs(), matrix.T.abs(), sizes)
@@ -244,9 +223,30 @@ class Sheet:
             if value.matrix is not None:
                 self.live[index] = Live(value.constant, value.matrix[:, kept[kept < value.width]])
 
+    def _extremes(self) -> tuple[Tensor, Tensor]:
+        """Least and largest number of each kept column."""
+        width = self.columns.shape[1]
+
+        def measure(at: int, end: int) -> tuple[Tensor, Tensor]:
+            low, high = (torch.full((width,), limit, dtype=torch.float64) for limit in (torch.inf, -torch.inf))
+            column_ranges(self.columns[at:end].numpy(), low.numpy(), high.numpy())
+            return low, high
+
+        return united(self.workers.over(measure, len(self.columns)))
+
+    def _rows(self, vertices: Tensor, width: int) -> Tensor:
+        """The first columns, kept and made, at some vertices."""
+        kept = self.columns[vertices]
+        if self.made is None or width <= kept.shape[1]:
+            return kept[:, :width].contiguous()
+        return torch.cat([kept, self._made_of(kept)[:, : width - kept.shape[1]]], dim=1)
+
     def _made_at(self, at: int, end: int) -> Tensor:
+        return self._made_of(self.columns[at:end])
+
+    def _made_of(self, kept: Tensor) -> Tensor:
         assert self.made is not None
-        found = torch.addmm(self.made.constant, self.columns[at:end], self.made.matrix)
+        found = torch.addmm(self.made.constant, kept, self.made.matrix)
         self.made.apply(found)
         return found
 
@@ -254,13 +254,3 @@ class Sheet:
         step = max(64, _BLOCK_BYTES // (8 * max(width, self.width)))
         for first in range(at, end, step):
             yield first, min(first + step, end)
-
-
-def with_columns(straight: Live, width: int, units: Tensor) -> Live:
-    """A value some of whose units are the last columns."""
-    matrix = torch.zeros(width, straight.constant.numel(), dtype=torch.float64)
-    if straight.matrix is not None:
-        known = straight.matrix.flatten(2)[0]
-        matrix[: len(known)] = known
-    matrix[torch.arange(width - len(units), width), units] = 1.0
-    return Live(straight.constant, matrix.reshape(1, width, *straight.constant.shape[1:]))
