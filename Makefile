@@ -8,7 +8,7 @@ INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-long test-container test-cuda lint types protos-check stubs bench bench-volume bench-steps \
-        bench-resample bench-serving train clean
+        bench-resample bench-serving bench-complexity bench-patterns train clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -55,7 +55,7 @@ protos-check: $(VENV)/.installed-dev ## buf lint and format; the committed stubs
 stubs: $(VENV)/.installed-dev ## Generates the stubs again
 	$(BIN)/python tools/stubs.py
 
-bench: bench-volume bench-resample bench-serving ## All benchmarks; leaves build/bench/NAME.json
+bench: bench-volume bench-resample bench-serving bench-complexity bench-patterns ## All benchmarks; leaves build/bench/NAME.json
 
 bench-volume: $(VENV)/.installed-test ## Volumes against vmap(jacfwd) + svdvals and the official recipe
 	$(BIN)/python -m benchmarks.volume --device $(DEVICE) --json build/bench/volume.json
@@ -68,6 +68,12 @@ bench-resample: $(VENV)/.installed-test ## Resampling against numpy's choice
 
 bench-serving: $(VENV)/.installed-test ## Health latency while a bank builds; streaming throughput
 	$(BIN)/python -m benchmarks.serving --json build/bench/serving.json
+
+bench-complexity: $(VENV)/.installed-test ## Local complexity against as many plain forwards
+	$(BIN)/python -m benchmarks.complexity --json build/bench/complexity.json
+
+bench-patterns: $(VENV)/.installed-test ## Nearest activation patterns against numpy's bitwise_count and scipy's cdist
+	$(BIN)/python -m benchmarks.patterns --json build/bench/patterns.json
 
 train: $(VENV)/.installed-test ## Trains the bundled generators again (about an hour on two cores); see training/README.md
 	$(BIN)/python -m training.classifier

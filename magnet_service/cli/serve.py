@@ -63,6 +63,9 @@ def serve(
     max_bank_rows: Annotated[
         int | None, typer.Option(help="Largest bank, in rows. [10000000]", rich_help_panel=_LIMITS)
     ] = None,
+    max_tiles: Annotated[
+        int | None, typer.Option(help="Most tiles of one slice. [1000000]", rich_help_panel=_LIMITS)
+    ] = None,
     max_memory: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +100,7 @@ def serve(
         max_count=max_count,
         max_message_bytes=max_message_bytes,
         max_bank_rows=max_bank_rows,
+        max_tiles=max_tiles,
         max_memory=max_memory,
         drain_seconds=drain_seconds,
         log_level=log_level,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator.conditional import Conditional
-from magnet_service.generator.execution import Plan, Visit, execute, make_plan
+from magnet_service.generator.execution import Plan, Visit, Watch, execute, make_plan
 from magnet_service.generator.graph import Graph, constants_of
 from magnet_service.generator.head import Head, find_head
 from magnet_service.generator.manifold import Manifold
@@ -105,6 +105,7 @@ class Evaluator:
         latents: Float[Tensor, "rows latent"],
         directions: Float[Tensor, "*any"] | None = None,
         manifold: Manifold = Manifold.OUTPUT,
+        watch: Watch | None = None,
     ) -> tuple[Float[Tensor, "rows output"], Float[Tensor, "rows columns output"]]:
         """G(z) and J(z) v for several directions v, by pushing tangents forward beside the values.
 
@@ -114,6 +115,9 @@ class Evaluator:
             latents: [rows, d], of any floating dtype, on the generator's device.
             directions: [rows or 1, columns, d]; the identity's d columns where None.
             manifold: the outputs, or what feeds the head.
+            watch: called as watch(node, inputs, tangents of the inputs [rows or 1, columns, *shape], None for one that
+                does not depend on the latent) with every piecewise linear node, in order; must not write to them, and
+                keeps copies of the tangents only.
 
         Returns:
             Values [rows, D] and tangents [rows, columns, D], flattened rows, in the generator's precision; no gradient.
@@ -141,27 +145,30 @@ class Evaluator:
             if rows == 0:
                 return shaped.new_zeros(0, width), shaped.new_zeros(0, columns, width)
             moves = moves.reshape(moves.shape[0], columns, *self.latent_shape)
-            value, tangents = execute(self.graph, self.plan(manifold), self._constants, shaped, moves)
+            value, tangents = execute(self.graph, self.plan(manifold), self._constants, shaped, moves, watch=watch)
             flat = value.reshape(rows, width)
             if tangents is None:
                 return flat, flat.new_zeros(()).expand(rows, columns, width)
             return flat, tangents.reshape(tangents.shape[0], columns, width).expand(rows, -1, -1)
 
-    def visit(self, latents: Float[Tensor, "rows latent"], visitor: Visit) -> None:
+    def visit(
+        self, latents: Float[Tensor, "rows latent"], visitor: Visit, manifold: Manifold = Manifold.OUTPUT
+    ) -> None:
         """Run forward and show a visitor every piecewise linear node with its inputs, in order.
 
         Arguments:
             latents: [rows, d].
             visitor: called as visitor(node, inputs); must not write to them.
+            manifold: up to which value; nodes that it does not need are not shown.
 
         Raises:
             InvalidInput: latents of another width.
+            Refused: FEATURES asked of a generator without (NO_FEATURES).
 
         Accuracy: rounding of the precision.
         """
         with torch.no_grad():
-            plan = self._plans[Manifold.OUTPUT]
-            execute(self.graph, plan, self._constants, self._shaped(latents), None, visitor)
+            execute(self.graph, self.plan(manifold), self._constants, self._shaped(latents), None, visitor)
 
     def plan(self, manifold: Manifold) -> Plan:
         """How the value that carries a manifold is computed; Refused (NO_FEATURES) where the generator has none."""

@@ -10,9 +10,10 @@ from torch import Tensor
 from magnet_service.generator.graph import Graph
 from magnet_service.generator.operations import TABLE, Kind, Node
 
-__all__ = ["Plan", "execute", "make_plan"]
+__all__ = ["Plan", "Visit", "Watch", "execute", "make_plan"]
 
 Visit = Callable[[Node, Sequence[Tensor]], None]
+Watch = Callable[[Node, Sequence[Tensor], Sequence[Tensor | None]], None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def execute(
     latents: Tensor,
     directions: Tensor | None,
     visit: Visit | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Compute the planned value and, where directions are given, its tangents.
 
@@ -101,6 +103,8 @@ def execute(
         latents: [rows, *latent shape].
         directions: [rows or 1, columns, *latent shape], or None for the value alone.
         visit: called with every piecewise linear node and its inputs.
+        watch: called with every piecewise linear node, its inputs and their tangents, where directions are given; what
+            it keeps of the tangents it must copy, since they may be written over.
 
     Returns:
         The value [rows, *shape], and its tangents [rows or 1, columns, *shape]; None where they were not asked for or
@@ -123,6 +127,8 @@ def execute(
         values[step + 1] = output
         if directions is not None:
             given = [tangents[source] for source in node.inputs]
+            if watch is not None and operation.kind is Kind.PIECEWISE_LINEAR:
+                watch(node, inputs, given)
             tangents[step + 1] = operation.tangent(node, inputs, output, given, constants[step], reusable)
             del given
         del inputs

@@ -8,6 +8,7 @@ from magnet_service.registry.generators import HeldGenerator, Listing
 from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
 from magnet_service.registry.polarity import DescribeRequest, Description
 from magnet_service.registry.registry import Registry
+from magnet_service.registry.slices import Sliced, SlicePlace, SliceRequest
 from magnet_service.registry.spectrum import RankStatistics
 
 __all__ = [
@@ -22,6 +23,9 @@ __all__ = [
     "Plan",
     "RankStatistics",
     "Registry",
+    "SlicePlace",
+    "SliceRequest",
+    "Sliced",
     "Wanted",
     "page",
     "spans",

@@ -21,6 +21,7 @@ from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
+from magnet_service.registry.pattern_shelf import PatternShelf
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
@@ -42,6 +43,7 @@ class Registry:
         tile_rows: rows of a tile.
         max_count: largest number of rows of one request.
         max_bank_rows: largest bank.
+        max_tiles: largest number of tiles of one slice.
         max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
             device now.
 
@@ -59,6 +61,7 @@ class Registry:
         tile_rows: int = 16,
         max_count: int = 10_000,
         max_bank_rows: int = 10_000_000,
+        max_tiles: int = 1_000_000,
         max_memory: int | None = None,
     ) -> None:
         self.generators = GeneratorShelf(repositories)
@@ -66,7 +69,9 @@ class Registry:
         self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads, device=self._device)
         self.max_count = max_count
         self._max_bank_rows = max_bank_rows
+        self.max_tiles = max_tiles
         self.max_memory = default_max_memory(self._device) if max_memory is None else max_memory
+        self.patterns = PatternShelf()
         self._errors = KnownErrors()
 
     def engine(self, precision: Precision = Precision.FLOAT32) -> Engine:
@@ -86,6 +91,16 @@ class Registry:
     def get(self, reference: str, condition: Condition | None) -> HeldGenerator:
         """A generator, with its condition held fixed where it takes one; raises as `GeneratorShelf.get` and `named`."""
         return named(self.generators.get(reference), condition)
+
+    def tiles_within(self, asked: int) -> int:
+        """Tiles that a slice may have, the limit where 0 are asked for; InvalidInput above it (field `max_tiles`)."""
+        if asked > self.max_tiles:
+            raise InvalidInput(
+                f"max_tiles is {asked:,}; write 1 to {self.max_tiles:,} (the server's max_tiles).",
+                field="max_tiles",
+                metadata={"max_tiles": str(self.max_tiles)},
+            )
+        return asked or self.max_tiles
 
     def plan(self, reference: str, request: SampleRequest) -> Plan:
         """Settles a draw: which bank, k, rho, seed.
@@ -156,7 +171,7 @@ class Registry:
 
         Accuracy: rounding of the precision; log-volumes as `volumes`.
         """
-        self._check_rows(len(latents), "latents")
+        self.check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
         engine = self.engine(precision)
         if wanted.log_volumes:
@@ -196,7 +211,7 @@ class Registry:
 
         Accuracy: as `geometry.volumes`.
         """
-        self._check_rows(len(latents), "latents")
+        self.check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
         engine = self.engine(precision)
         error = self._errors.checked(held, engine, manifold, top_k, should_stop)
@@ -251,7 +266,8 @@ class Registry:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
         return describe_polarity(self.banks, self.get(reference, request.condition), request)
 
-    def _check_rows(self, rows: int, field: str) -> None:
+    def check_rows(self, rows: int, field: str) -> None:
+        """InvalidInput for more rows than one call may have."""
         if rows > self.max_count:
             raise InvalidInput(f"{rows:,} rows; send at most {self.max_count:,} in one call.", field=field)
 

@@ -77,6 +77,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         tile_rows=settings.tile_rows,
         max_count=settings.max_count,
         max_bank_rows=settings.max_bank_rows,
+        max_tiles=settings.max_tiles,
         max_memory=settings.max_memory,
     )
     worker = Worker(settings.queue_limit)
@@ -85,8 +86,8 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
     readiness = Readiness(SERVICES, registry.generators.names)
     server = _server(settings, calls, Backend(registry, worker, operations, settings.max_message_bytes), readiness)
     try:
+        address = _bind(server, settings)  # a port that is taken is reported at once
         await asyncio.to_thread(make_ready)  # before anyone is told that calls are answered
-        address = _bind(server, settings)
         await readiness.start()
         await server.start()
         _announce(log, settings, address, registry)

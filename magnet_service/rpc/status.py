@@ -52,6 +52,8 @@ _PATHS: Mapping[str, str] = MappingProxyType(
     {
         "ball_radius": "base.uniform.ball.radius",
         "box": "base.uniform.box.high",
+        "directions": "along.directions",
+        "origin": "along.origin",
         "replacement": "without_replacement",
         "truncation_norm": "truncation.norm_bound",
         "truncation_psi": "truncation.psi",

@@ -62,7 +62,7 @@ def extremum_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[st
 
 def extremum_states(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     """Place of each entry taken."""
-    return places(node, inputs[0]).to(torch.int32)
+    return places(node, inputs[0]).to(torch.int32).reshape(inputs[0].shape[0], *node.shape)
 
 
 def extremum_contenders(node: Node, shapes: Sequence[tuple[int, ...]]) -> Tensor:
@@ -115,11 +115,11 @@ def choice_states(node: Node, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def choice_contenders(node: Node, shapes: Sequence[tuple[int, ...]]) -> Tensor:
-    """The two entries at each place."""
+    """The two entries at each place, that first which is taken where they are equal."""
     sizes = [math.prod(shape) for shape in shapes]
     rows = torch.arange(sum(sizes)).split(sizes)
-    pairs = [row.reshape(shape).expand(node.shape).reshape(-1) for row, shape in zip(rows, shapes, strict=True)]
-    return torch.stack(pairs, dim=1)
+    left, right = (row.reshape(shape).expand(node.shape).reshape(-1) for row, shape in zip(rows, shapes, strict=True))
+    return torch.stack((right, left) if node.flag("largest") else (left, right), dim=1)
 
 
 def choice_tangent(

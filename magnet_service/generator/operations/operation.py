@@ -209,8 +209,8 @@ class Operation:
         breakpoints: (node) -> the pre-activations at which a unit's piece changes, ascending, for elementwise
             piecewise linear kinds.
         contenders: (node, shapes of the inputs) -> [units, most] places, in the inputs' rows flattened and joined, of
-            the entries of which a unit takes the largest, or the smallest where the node's `largest` says so; -1
-            fills lines. For the piecewise linear kinds that are not elementwise.
+            the entries of which a unit takes the largest, or the smallest where the node's `largest` says so, of equal
+            ones the first; -1 fills lines. For the piecewise linear kinds that are not elementwise.
         prepare: (tensors in float64) -> constants in float64 that forward and tangent read; the tensors themselves
             where None. Results are rounded to the working precision once.
         elementwise: each output element depends on the input element at its own place only.

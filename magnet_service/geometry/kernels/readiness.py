@@ -1,4 +1,4 @@
-"""All kernels compiled ahead of the first computation."""
+"""The kernels of volumes compiled ahead of the first computation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import torch
 from magnet_service.geometry.kernels.determinants import half_log_determinants
 from magnet_service.geometry.kernels.eigenvalues import log_singular_values_of_grams
 from magnet_service.geometry.kernels.layers import LANES, affine, combine, grams_of
+from magnet_service.geometry.kernels.popcounts import BEYOND, keep_nearest, pair_distances
 from magnet_service.geometry.kernels.refinement import refined_grams
 from magnet_service.geometry.kernels.rounded import MASKED, affine_rounded, runs_rounded
 
-__all__ = ["make_ready"]
+__all__ = ["make_kernels_ready"]
 
 
-def make_ready() -> None:
+def make_kernels_ready() -> None:
     """Call every kernel once: about twenty seconds on a machine that has never run them, a fraction of one after that.
 
     Raises:
@@ -35,3 +36,6 @@ def make_ready() -> None:
     refined_grams(lines, np.zeros(1, np.int64), first, first[:0], 1.0, first.copy(), np.zeros(1, np.bool_))
     log_singular_values_of_grams(ones)
     half_log_determinants(ones)
+    bits, runs, keys = np.zeros(1, np.uint64), np.array([[0, 1, 1]]), np.full((1, 1), BEYOND)
+    keep_nearest(bits, 1, 0, 1, bits, runs, keys)
+    pair_distances(bits, bits, 1, runs, keys[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from magnet_service.geometry.tessellation.masses import TileMasses, tile_masses
 from magnet_service.geometry.tessellation.result import DECISION, Extent, LayerTiles, Tessellation
 from magnet_service.geometry.tessellation.statistics import TessellationStatistics, hyperplane_density, statistics
 from magnet_service.geometry.tessellation.subdivision import BORDER
@@ -16,10 +17,12 @@ __all__ = [
     "LayerTiles",
     "Tessellation",
     "TessellationStatistics",
+    "TileMasses",
     "hyperplane_density",
     "statistics",
     "tessellate",
     "tile_maps",
+    "tile_masses",
     "tile_patterns",
     "tile_volumes",
 ]

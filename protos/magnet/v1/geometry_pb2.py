@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from magnet.v1 import regions_pb2 as magnet_dot_v1_dot_regions__pb2
 from magnet.v1 import types_pb2 as magnet_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18magnet/v1/geometry.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x15magnet/v1/types.proto\"\x81\x02\n\x10LogVolumeRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12*\n\x07latents\x18\x02 \x01(\x0b\x32\x11.magnet.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x08manifold\x18\x03 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x04 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05top_k\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\'\n\tcondition\x18\x06 \x01(\x0b\x32\x14.magnet.v1.Condition\"\xd4\x02\n\x11LogVolumeResponse\x12&\n\x0blog_volumes\x18\x01 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12.\n\x13log_singular_values\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12%\n\x08manifold\x18\x05 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x06 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x18\n\x10generator_digest\x18\x07 \x01(\t\x12$\n\x05stamp\x18\x08 \x03(\x0b\x32\x15.magnet.v1.StampEntry\x12\'\n\x05\x65rror\x18\t \x01(\x0b\x32\x18.magnet.v1.MeasuredError2Y\n\x0fGeometryService\x12\x46\n\tLogVolume\x12\x1b.magnet.v1.LogVolumeRequest\x1a\x1c.magnet.v1.LogVolumeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18magnet/v1/geometry.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x17magnet/v1/regions.proto\x1a\x15magnet/v1/types.proto\"\x81\x02\n\x10LogVolumeRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12*\n\x07latents\x18\x02 \x01(\x0b\x32\x11.magnet.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x08manifold\x18\x03 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x04 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x16\n\x05top_k\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\'\n\tcondition\x18\x06 \x01(\x0b\x32\x14.magnet.v1.Condition\"\xd4\x02\n\x11LogVolumeResponse\x12&\n\x0blog_volumes\x18\x01 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12.\n\x13log_singular_values\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12%\n\x08manifold\x18\x05 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x06 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x18\n\x10generator_digest\x18\x07 \x01(\t\x12$\n\x05stamp\x18\x08 \x03(\x0b\x32\x15.magnet.v1.StampEntry\x12\'\n\x05\x65rror\x18\t \x01(\x0b\x32\x18.magnet.v1.MeasuredError\"\xfd\x05\n\x0cSliceRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\'\n\tcondition\x18\x02 \x01(\x0b\x32\x14.magnet.v1.Condition\x12#\n\x06points\x18\x03 \x01(\x0b\x32\x11.magnet.v1.TensorH\x00\x12.\n\x05\x61long\x18\x04 \x01(\x0b\x32\x1d.magnet.v1.SliceRequest.AlongH\x00\x12\x36\n\trectangle\x18\x05 \x01(\x0b\x32!.magnet.v1.SliceRequest.RectangleH\x01\x12\x32\n\x07segment\x18\x06 \x01(\x0b\x32\x1f.magnet.v1.SliceRequest.SegmentH\x01\x12$\n\x07polygon\x18\x07 \x01(\x0b\x32\x11.magnet.v1.TensorH\x01\x12\x17\n\x05up_to\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x10\n\x08\x62oundary\x18\t \x01(\x08\x12\x1a\n\tmax_tiles\x18\n \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x10\n\x08patterns\x18\x0b \x01(\x08\x12\x0f\n\x07volumes\x18\x0c \x01(\x08\x12\x31\n\tprecision\x18\r \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a\x61\n\x05\x41long\x12)\n\x06origin\x18\x01 \x01(\x0b\x32\x11.magnet.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12-\n\ndirections\x18\x02 \x01(\x0b\x32\x11.magnet.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x1ai\n\tRectangle\x12\x15\n\x04left\x18\x01 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01\x12\x16\n\x05right\x18\x02 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01\x12\x17\n\x06\x62ottom\x18\x03 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01\x12\x14\n\x03top\x18\x04 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01\x1a\x36\n\x07Segment\x12\x14\n\x03low\x18\x01 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01\x12\x15\n\x04high\x18\x02 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01\x42\x12\n\tplacement\x12\x05\xbaH\x02\x08\x01\x42\x08\n\x06window\"\\\n\nSliceLayer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\toperation\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\x12\x0f\n\x07\x62\x65nding\x18\x04 \x01(\x03\x12\r\n\x05tiles\x18\x05 \x01(\x03\"u\n\x0fSliceStatistics\x12\x11\n\tarea_mean\x18\x01 \x01(\x01\x12\x0f\n\x07\x61rea_sd\x18\x02 \x01(\x01\x12\x14\n\x0c\x63orners_mean\x18\x03 \x01(\x01\x12\x19\n\x11\x65\x63\x63\x65ntricity_mean\x18\x04 \x01(\x01\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x05 \x03(\x03\"\xad\x04\n\x0bSliceHeader\x12\x11\n\tgenerator\x18\x01 \x01(\t\x12\x18\n\x10generator_digest\x18\x02 \x01(\t\x12\'\n\tcondition\x18\x03 \x01(\x0b\x32\x14.magnet.v1.Condition\x12!\n\x06origin\x18\x04 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12 \n\x05\x66rame\x18\x05 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12!\n\x06window\x18\x06 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x0e\n\x06target\x18\x07 \x01(\t\x12%\n\x06layers\x18\x08 \x03(\x0b\x32\x15.magnet.v1.SliceLayer\x12!\n\x06\x65xtent\x18\t \x01(\x0e\x32\x11.magnet.v1.Extent\x12\x12\n\nstopped_at\x18\n \x01(\t\x12\x0e\n\x06merged\x18\x0b \x01(\x03\x12.\n\nstatistics\x18\x0c \x01(\x0b\x32\x1a.magnet.v1.SliceStatistics\x12\x11\n\tmax_tiles\x18\r \x01(\x03\x12\r\n\x05tiles\x18\x0e \x01(\x03\x12\r\n\x05\x65\x64ges\x18\x0f \x01(\x03\x12\x10\n\x08vertices\x18\x10 \x01(\x03\x12\r\n\x05\x63ycle\x18\x11 \x01(\x03\x12,\n\tprecision\x18\x12 \x01(\x0e\x32\x14.magnet.v1.PrecisionH\x00\x88\x01\x01\x12$\n\x05stamp\x18\x13 \x03(\x0b\x32\x15.magnet.v1.StampEntryB\x0c\n\n_precision\"\xe5\x07\n\rSliceResponse\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x16.magnet.v1.SliceHeaderH\x00\x12/\n\x05tiles\x18\x02 \x01(\x0b\x32\x1e.magnet.v1.SliceResponse.TilesH\x00\x12/\n\x05\x65\x64ges\x18\x03 \x01(\x0b\x32\x1e.magnet.v1.SliceResponse.EdgesH\x00\x12\x35\n\x08vertices\x18\x04 \x01(\x0b\x32!.magnet.v1.SliceResponse.VerticesH\x00\x12\x33\n\x07trailer\x18\x05 \x01(\x0b\x32 .magnet.v1.SliceResponse.TrailerH\x00\x1a\xb9\x03\n\x05Tiles\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\x12 \n\x05\x61reas\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12$\n\tcentroids\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\"\n\x07spreads\x18\x04 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12)\n\x0espectral_norms\x18\x05 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12*\n\x0f\x66robenius_norms\x18\x06 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12$\n\tstretches\x18\x07 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12 \n\x05sizes\x18\x08 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12 \n\x05\x63ycle\x18\t \x01(\x0b\x32\x11.magnet.v1.Tensor\x12#\n\x08patterns\x18\n \x01(\x0b\x32\x11.magnet.v1.Tensor\x12.\n\x13log_singular_values\x18\x0b \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x0c \x01(\x0b\x32\x11.magnet.v1.Tensor\x1a|\n\x05\x45\x64ges\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\x12\x1f\n\x04\x65nds\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12 \n\x05sides\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12!\n\x06labels\x18\x04 \x01(\x0b\x32\x11.magnet.v1.Tensor\x1a_\n\x08Vertices\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\x12!\n\x06points\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12!\n\x06labels\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x1a\x39\n\x07Trailer\x12\r\n\x05tiles\x18\x01 \x01(\x03\x12\r\n\x05\x65\x64ges\x18\x02 \x01(\x03\x12\x10\n\x08vertices\x18\x03 \x01(\x03\x42\x06\n\x04part\"\xca\x01\n\x18HyperplaneDensityRequest\x12.\n\x05slice\x18\x01 \x01(\x0b\x32\x17.magnet.v1.SliceRequestB\x06\xbaH\x03\xc8\x01\x01\x12?\n\x05\x63\x65lls\x18\x02 \x01(\x0b\x32(.magnet.v1.HyperplaneDensityRequest.GridB\x06\xbaH\x03\xc8\x01\x01\x1a=\n\x04Grid\x12\x1b\n\x07\x63olumns\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x01\x12\x18\n\x04rows\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80 (\x01\"g\n\x19HyperplaneDensityResponse\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x16.magnet.v1.SliceHeader\x12\"\n\x07lengths\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor*K\n\x06\x45xtent\x12\x16\n\x12\x45XTENT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45XTENT_COMPLETE\x10\x01\x12\x14\n\x10\x45XTENT_TRUNCATED\x10\x02\x32\xc5\x05\n\x0fGeometryService\x12\x46\n\tLogVolume\x12\x1b.magnet.v1.LogVolumeRequest\x1a\x1c.magnet.v1.LogVolumeResponse\x12<\n\x05Slice\x12\x17.magnet.v1.SliceRequest\x1a\x18.magnet.v1.SliceResponse0\x01\x12^\n\x11HyperplaneDensity\x12#.magnet.v1.HyperplaneDensityRequest\x1a$.magnet.v1.HyperplaneDensityResponse\x12X\n\x0fLocalComplexity\x12!.magnet.v1.LocalComplexityRequest\x1a\".magnet.v1.LocalComplexityResponse\x12I\n\nLogDensity\x12\x1c.magnet.v1.LogDensityRequest\x1a\x1d.magnet.v1.LogDensityResponse\x12=\n\x06Region\x12\x18.magnet.v1.RegionRequest\x1a\x19.magnet.v1.RegionResponse\x12\x43\n\x08Patterns\x12\x1a.magnet.v1.PatternsRequest\x1a\x1b.magnet.v1.PatternsResponse\x12X\n\x0fNearestPatterns\x12!.magnet.v1.NearestPatternsRequest\x1a\".magnet.v1.NearestPatternsResponse\x12I\n\nAffineRows\x12\x1c.magnet.v1.AffineRowsRequest\x1a\x1d.magnet.v1.AffineRowsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,10 +44,76 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGVOLUMEREQUEST'].fields_by_name['precision']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LOGVOLUMEREQUEST'].fields_by_name['top_k']._loaded_options = None
   _globals['_LOGVOLUMEREQUEST'].fields_by_name['top_k']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LOGVOLUMEREQUEST']._serialized_start=92
-  _globals['_LOGVOLUMEREQUEST']._serialized_end=349
-  _globals['_LOGVOLUMERESPONSE']._serialized_start=352
-  _globals['_LOGVOLUMERESPONSE']._serialized_end=692
-  _globals['_GEOMETRYSERVICE']._serialized_start=694
-  _globals['_GEOMETRYSERVICE']._serialized_end=783
+  _globals['_SLICEREQUEST_ALONG'].fields_by_name['origin']._loaded_options = None
+  _globals['_SLICEREQUEST_ALONG'].fields_by_name['origin']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_SLICEREQUEST_ALONG'].fields_by_name['directions']._loaded_options = None
+  _globals['_SLICEREQUEST_ALONG'].fields_by_name['directions']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['left']._loaded_options = None
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['left']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['right']._loaded_options = None
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['right']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['bottom']._loaded_options = None
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['bottom']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['top']._loaded_options = None
+  _globals['_SLICEREQUEST_RECTANGLE'].fields_by_name['top']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_SLICEREQUEST_SEGMENT'].fields_by_name['low']._loaded_options = None
+  _globals['_SLICEREQUEST_SEGMENT'].fields_by_name['low']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_SLICEREQUEST_SEGMENT'].fields_by_name['high']._loaded_options = None
+  _globals['_SLICEREQUEST_SEGMENT'].fields_by_name['high']._serialized_options = b'\272H\004\022\002@\001'
+  _globals['_SLICEREQUEST'].oneofs_by_name['placement']._loaded_options = None
+  _globals['_SLICEREQUEST'].oneofs_by_name['placement']._serialized_options = b'\272H\002\010\001'
+  _globals['_SLICEREQUEST'].fields_by_name['generator']._loaded_options = None
+  _globals['_SLICEREQUEST'].fields_by_name['generator']._serialized_options = b'\272H\006r\004\020\001\030P'
+  _globals['_SLICEREQUEST'].fields_by_name['up_to']._loaded_options = None
+  _globals['_SLICEREQUEST'].fields_by_name['up_to']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_SLICEREQUEST'].fields_by_name['max_tiles']._loaded_options = None
+  _globals['_SLICEREQUEST'].fields_by_name['max_tiles']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_SLICEREQUEST'].fields_by_name['precision']._loaded_options = None
+  _globals['_SLICEREQUEST'].fields_by_name['precision']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_HYPERPLANEDENSITYREQUEST_GRID'].fields_by_name['columns']._loaded_options = None
+  _globals['_HYPERPLANEDENSITYREQUEST_GRID'].fields_by_name['columns']._serialized_options = b'\272H\007\032\005\030\200 (\001'
+  _globals['_HYPERPLANEDENSITYREQUEST_GRID'].fields_by_name['rows']._loaded_options = None
+  _globals['_HYPERPLANEDENSITYREQUEST_GRID'].fields_by_name['rows']._serialized_options = b'\272H\007\032\005\030\200 (\001'
+  _globals['_HYPERPLANEDENSITYREQUEST'].fields_by_name['slice']._loaded_options = None
+  _globals['_HYPERPLANEDENSITYREQUEST'].fields_by_name['slice']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_HYPERPLANEDENSITYREQUEST'].fields_by_name['cells']._loaded_options = None
+  _globals['_HYPERPLANEDENSITYREQUEST'].fields_by_name['cells']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_EXTENT']._serialized_start=3570
+  _globals['_EXTENT']._serialized_end=3645
+  _globals['_LOGVOLUMEREQUEST']._serialized_start=117
+  _globals['_LOGVOLUMEREQUEST']._serialized_end=374
+  _globals['_LOGVOLUMERESPONSE']._serialized_start=377
+  _globals['_LOGVOLUMERESPONSE']._serialized_end=717
+  _globals['_SLICEREQUEST']._serialized_start=720
+  _globals['_SLICEREQUEST']._serialized_end=1485
+  _globals['_SLICEREQUEST_ALONG']._serialized_start=1195
+  _globals['_SLICEREQUEST_ALONG']._serialized_end=1292
+  _globals['_SLICEREQUEST_RECTANGLE']._serialized_start=1294
+  _globals['_SLICEREQUEST_RECTANGLE']._serialized_end=1399
+  _globals['_SLICEREQUEST_SEGMENT']._serialized_start=1401
+  _globals['_SLICEREQUEST_SEGMENT']._serialized_end=1455
+  _globals['_SLICELAYER']._serialized_start=1487
+  _globals['_SLICELAYER']._serialized_end=1579
+  _globals['_SLICESTATISTICS']._serialized_start=1581
+  _globals['_SLICESTATISTICS']._serialized_end=1698
+  _globals['_SLICEHEADER']._serialized_start=1701
+  _globals['_SLICEHEADER']._serialized_end=2258
+  _globals['_SLICERESPONSE']._serialized_start=2261
+  _globals['_SLICERESPONSE']._serialized_end=3258
+  _globals['_SLICERESPONSE_TILES']._serialized_start=2527
+  _globals['_SLICERESPONSE_TILES']._serialized_end=2968
+  _globals['_SLICERESPONSE_EDGES']._serialized_start=2970
+  _globals['_SLICERESPONSE_EDGES']._serialized_end=3094
+  _globals['_SLICERESPONSE_VERTICES']._serialized_start=3096
+  _globals['_SLICERESPONSE_VERTICES']._serialized_end=3191
+  _globals['_SLICERESPONSE_TRAILER']._serialized_start=3193
+  _globals['_SLICERESPONSE_TRAILER']._serialized_end=3250
+  _globals['_HYPERPLANEDENSITYREQUEST']._serialized_start=3261
+  _globals['_HYPERPLANEDENSITYREQUEST']._serialized_end=3463
+  _globals['_HYPERPLANEDENSITYREQUEST_GRID']._serialized_start=3402
+  _globals['_HYPERPLANEDENSITYREQUEST_GRID']._serialized_end=3463
+  _globals['_HYPERPLANEDENSITYRESPONSE']._serialized_start=3465
+  _globals['_HYPERPLANEDENSITYRESPONSE']._serialized_end=3568
+  _globals['_GEOMETRYSERVICE']._serialized_start=3648
+  _globals['_GEOMETRYSERVICE']._serialized_end=4357
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from magnet.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -18,6 +19,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Extent:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExtentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Extent.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXTENT_UNSPECIFIED: _Extent.ValueType  # 0
+    """Never sent."""
+    EXTENT_COMPLETE: _Extent.ValueType  # 1
+    """All layers up to the value asked for."""
+    EXTENT_TRUNCATED: _Extent.ValueType  # 2
+    """A budget ended it: the exact tiles of the layers listed, and not of those behind."""
+
+class Extent(_Extent, metaclass=_ExtentEnumTypeWrapper):
+    """How far a tessellation goes."""
+
+EXTENT_UNSPECIFIED: Extent.ValueType  # 0
+"""Never sent."""
+EXTENT_COMPLETE: Extent.ValueType  # 1
+"""All layers up to the value asked for."""
+EXTENT_TRUNCATED: Extent.ValueType  # 2
+"""A budget ended it: the exact tiles of the layers listed, and not of those behind."""
+Global___Extent: _TypeAlias = Extent  # noqa: Y015
 
 @_typing.final
 class LogVolumeRequest(_message.Message):
@@ -130,3 +155,696 @@ class LogVolumeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogVolumeResponse: _TypeAlias = LogVolumeResponse  # noqa: Y015
+
+@_typing.final
+class SliceRequest(_message.Message):
+    """A slice of the latent space and what to know of it. Everything is computed in float64."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Along(_message.Message):
+        """A slice by an origin and directions."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ORIGIN_FIELD_NUMBER: _builtins.int
+        DIRECTIONS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def origin(self) -> _types_pb2.Tensor:
+            """[d], float32 or float64: the latent at coordinates 0."""
+
+        @_builtins.property
+        def directions(self) -> _types_pb2.Tensor:
+            """[1, d] for a line, [2, d] for a plane; of any length: the frame is the orthonormal one by Gram and Schmidt."""
+
+        def __init__(
+            self,
+            *,
+            origin: _types_pb2.Tensor | None = ...,
+            directions: _types_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["directions", b"directions", "origin", b"origin"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["directions", b"directions", "origin", b"origin"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Rectangle(_message.Message):
+        """A rectangle in the axes of the slice."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LEFT_FIELD_NUMBER: _builtins.int
+        RIGHT_FIELD_NUMBER: _builtins.int
+        BOTTOM_FIELD_NUMBER: _builtins.int
+        TOP_FIELD_NUMBER: _builtins.int
+        left: _builtins.float
+        """Lowest first coordinate."""
+        right: _builtins.float
+        """Highest first coordinate, above left."""
+        bottom: _builtins.float
+        """Lowest second coordinate."""
+        top: _builtins.float
+        """Highest second coordinate, above bottom."""
+        def __init__(
+            self,
+            *,
+            left: _builtins.float = ...,
+            right: _builtins.float = ...,
+            bottom: _builtins.float = ...,
+            top: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["bottom", b"bottom", "left", b"left", "right", b"right", "top", b"top"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Segment(_message.Message):
+        """A segment of a line."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LOW_FIELD_NUMBER: _builtins.int
+        HIGH_FIELD_NUMBER: _builtins.int
+        low: _builtins.float
+        """Lowest coordinate."""
+        high: _builtins.float
+        """Highest coordinate, above low."""
+        def __init__(
+            self,
+            *,
+            low: _builtins.float = ...,
+            high: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    ALONG_FIELD_NUMBER: _builtins.int
+    RECTANGLE_FIELD_NUMBER: _builtins.int
+    SEGMENT_FIELD_NUMBER: _builtins.int
+    POLYGON_FIELD_NUMBER: _builtins.int
+    UP_TO_FIELD_NUMBER: _builtins.int
+    BOUNDARY_FIELD_NUMBER: _builtins.int
+    MAX_TILES_FIELD_NUMBER: _builtins.int
+    PATTERNS_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    generator: _builtins.str
+    """`name` or `name@version`."""
+    up_to: _builtins.str
+    """Name of the node whose value shall be affine on every tile; empty for what feeds the smooth head."""
+    boundary: _builtins.bool
+    """Also cut along the decision boundary: where the two largest entries of that value tie, or where its only one is 0."""
+    max_tiles: _builtins.int
+    """Tiles at most, up to the server's limit (1,000,000 unless set otherwise), which 0 stands for. The layer whose cuts
+    would make more is left out, with all behind it.
+    """
+    patterns: _builtins.bool
+    """Send the activation pattern of each tile."""
+    volumes: _builtins.bool
+    """Send log singular values and rank of the whole Jacobian, of PRE_ACTIVATION, on each tile."""
+    precision: _types_pb2.Precision.ValueType
+    """Arithmetic of these volumes: FLOAT64, that of the tiles, or FLOAT32, where a tile narrower than its rounding may get
+    the volumes of its neighbour. Unset: FLOAT64.
+    """
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition; required where the generator takes one."""
+
+    @_builtins.property
+    def points(self) -> _types_pb2.Tensor:
+        """[3, d] for the plane through three latents, [2, d] for the line through two; float32 or float64. The origin is the
+        first, the first axis leads to the second.
+        """
+
+    @_builtins.property
+    def along(self) -> Global___SliceRequest.Along:
+        """An origin and directions."""
+
+    @_builtins.property
+    def rectangle(self) -> Global___SliceRequest.Rectangle:
+        """Of a plane."""
+
+    @_builtins.property
+    def segment(self) -> Global___SliceRequest.Segment:
+        """Of a line."""
+
+    @_builtins.property
+    def polygon(self) -> _types_pb2.Tensor:
+        """[corners, 2] float64, the corners of a convex polygon in order."""
+
+    def __init__(
+        self,
+        *,
+        generator: _builtins.str = ...,
+        condition: _types_pb2.Condition | None = ...,
+        points: _types_pb2.Tensor | None = ...,
+        along: Global___SliceRequest.Along | None = ...,
+        rectangle: Global___SliceRequest.Rectangle | None = ...,
+        segment: Global___SliceRequest.Segment | None = ...,
+        polygon: _types_pb2.Tensor | None = ...,
+        up_to: _builtins.str = ...,
+        boundary: _builtins.bool = ...,
+        max_tiles: _builtins.int = ...,
+        patterns: _builtins.bool = ...,
+        volumes: _builtins.bool = ...,
+        precision: _types_pb2.Precision.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "condition", b"condition", "placement", b"placement", "points", b"points", "polygon", b"polygon", "rectangle", b"rectangle", "segment", b"segment", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "boundary", b"boundary", "condition", b"condition", "generator", b"generator", "max_tiles", b"max_tiles", "patterns", b"patterns", "placement", b"placement", "points", b"points", "polygon", b"polygon", "precision", b"precision", "rectangle", b"rectangle", "segment", b"segment", "up_to", b"up_to", "volumes", b"volumes", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_placement: _TypeAlias = _typing.Literal["points", "along"]  # noqa: Y015
+    _WhichOneofArgType_placement: _TypeAlias = _typing.Literal["placement", b"placement"]  # noqa: Y015
+    _WhichOneofReturnType_window: _TypeAlias = _typing.Literal["rectangle", "segment", "polygon"]  # noqa: Y015
+    _WhichOneofArgType_window: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_placement) -> _WhichOneofReturnType_placement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_window) -> _WhichOneofReturnType_window | None: ...
+
+Global___SliceRequest: _TypeAlias = SliceRequest  # noqa: Y015
+
+@_typing.final
+class SliceLayer(_message.Message):
+    """What one nonlinearity does to a slice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPERATION_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    BENDING_FIELD_NUMBER: _builtins.int
+    TILES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Node's name."""
+    operation: _builtins.str
+    """Operation's name in the table."""
+    units: _builtins.int
+    """All of its units."""
+    bending: _builtins.int
+    """Those that are not affine over the window."""
+    tiles: _builtins.int
+    """Tiles of the slice, this layer's cuts among them; intervals on a line."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        operation: _builtins.str = ...,
+        units: _builtins.int = ...,
+        bending: _builtins.int = ...,
+        tiles: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bending", b"bending", "name", b"name", "operation", b"operation", "tiles", b"tiles", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SliceLayer: _TypeAlias = SliceLayer  # noqa: Y015
+
+@_typing.final
+class SliceStatistics(_message.Message):
+    """Figures of the tiles of a slice, as SplineCam (arXiv 2302.12828) reports them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AREA_MEAN_FIELD_NUMBER: _builtins.int
+    AREA_SD_FIELD_NUMBER: _builtins.int
+    CORNERS_MEAN_FIELD_NUMBER: _builtins.int
+    ECCENTRICITY_MEAN_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    area_mean: _builtins.float
+    """Mean area of a tile, in squares of the latent's units; length of an interval on a line."""
+    area_sd: _builtins.float
+    """Standard deviation of the areas."""
+    corners_mean: _builtins.float
+    """Mean number of corners."""
+    eccentricity_mean: _builtins.float
+    """Mean of the longest distance of two corners over the shortest."""
+    @_builtins.property
+    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Tiles that each layer adds, in order of the layers."""
+
+    def __init__(
+        self,
+        *,
+        area_mean: _builtins.float = ...,
+        area_sd: _builtins.float = ...,
+        corners_mean: _builtins.float = ...,
+        eccentricity_mean: _builtins.float = ...,
+        added: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "area_mean", b"area_mean", "area_sd", b"area_sd", "corners_mean", b"corners_mean", "eccentricity_mean", b"eccentricity_mean"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SliceStatistics: _TypeAlias = SliceStatistics  # noqa: Y015
+
+@_typing.final
+class SliceHeader(_message.Message):
+    """The slice as it was taken, and what there is of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    GENERATOR_DIGEST_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    FRAME_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    EXTENT_FIELD_NUMBER: _builtins.int
+    STOPPED_AT_FIELD_NUMBER: _builtins.int
+    MERGED_FIELD_NUMBER: _builtins.int
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    MAX_TILES_FIELD_NUMBER: _builtins.int
+    TILES_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    VERTICES_FIELD_NUMBER: _builtins.int
+    CYCLE_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    STAMP_FIELD_NUMBER: _builtins.int
+    generator: _builtins.str
+    """The generator on this server, `name@version`."""
+    generator_digest: _builtins.str
+    """SHA-256 of the generator."""
+    target: _builtins.str
+    """Name of the node whose value is affine on every tile; `latent` for the latent itself."""
+    extent: Global___Extent.ValueType
+    """How far it goes."""
+    stopped_at: _builtins.str
+    """The nonlinearity whose cuts would have gone beyond the budget; empty for COMPLETE."""
+    merged: _builtins.int
+    """How often the tie rule took two crossings, or a crossing and a vertex, for one."""
+    max_tiles: _builtins.int
+    """The budget that was kept to."""
+    tiles: _builtins.int
+    """Number of tiles."""
+    edges: _builtins.int
+    """Number of edges."""
+    vertices: _builtins.int
+    """Number of vertices."""
+    cycle: _builtins.int
+    """Number of edges around all tiles, every inner edge counted twice."""
+    precision: _types_pb2.Precision.ValueType
+    """Arithmetic of the volumes; absent where none follow."""
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """The condition held fixed; absent where the generator takes none."""
+
+    @_builtins.property
+    def origin(self) -> _types_pb2.Tensor:
+        """[d] float64: the latent at coordinates 0."""
+
+    @_builtins.property
+    def frame(self) -> _types_pb2.Tensor:
+        """[axes, d] float64, orthonormal: point x of the slice is the latent origin + x frame."""
+
+    @_builtins.property
+    def window(self) -> _types_pb2.Tensor:
+        """[corners, axes] float64, counterclockwise; the two ends on a line."""
+
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SliceLayer]:
+        """The nonlinearities taken into account, in order of execution."""
+
+    @_builtins.property
+    def statistics(self) -> Global___SliceStatistics:
+        """Figures."""
+
+    @_builtins.property
+    def stamp(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.StampEntry]:
+        """How the numbers were computed."""
+
+    def __init__(
+        self,
+        *,
+        generator: _builtins.str = ...,
+        generator_digest: _builtins.str = ...,
+        condition: _types_pb2.Condition | None = ...,
+        origin: _types_pb2.Tensor | None = ...,
+        frame: _types_pb2.Tensor | None = ...,
+        window: _types_pb2.Tensor | None = ...,
+        target: _builtins.str = ...,
+        layers: _abc.Iterable[Global___SliceLayer] | None = ...,
+        extent: Global___Extent.ValueType = ...,
+        stopped_at: _builtins.str = ...,
+        merged: _builtins.int = ...,
+        statistics: Global___SliceStatistics | None = ...,
+        max_tiles: _builtins.int = ...,
+        tiles: _builtins.int = ...,
+        edges: _builtins.int = ...,
+        vertices: _builtins.int = ...,
+        cycle: _builtins.int = ...,
+        precision: _types_pb2.Precision.ValueType | None = ...,
+        stamp: _abc.Iterable[_types_pb2.StampEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "condition", b"condition", "frame", b"frame", "origin", b"origin", "precision", b"precision", "statistics", b"statistics", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "condition", b"condition", "cycle", b"cycle", "edges", b"edges", "extent", b"extent", "frame", b"frame", "generator", b"generator", "generator_digest", b"generator_digest", "layers", b"layers", "max_tiles", b"max_tiles", "merged", b"merged", "origin", b"origin", "precision", b"precision", "stamp", b"stamp", "statistics", b"statistics", "stopped_at", b"stopped_at", "target", b"target", "tiles", b"tiles", "vertices", b"vertices", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
+
+Global___SliceHeader: _TypeAlias = SliceHeader  # noqa: Y015
+
+@_typing.final
+class SliceResponse(_message.Message):
+    """One part of a slice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Tiles(_message.Message):
+        """Some tiles in order; on a line its intervals, from low to high."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIRST_FIELD_NUMBER: _builtins.int
+        AREAS_FIELD_NUMBER: _builtins.int
+        CENTROIDS_FIELD_NUMBER: _builtins.int
+        SPREADS_FIELD_NUMBER: _builtins.int
+        SPECTRAL_NORMS_FIELD_NUMBER: _builtins.int
+        FROBENIUS_NORMS_FIELD_NUMBER: _builtins.int
+        STRETCHES_FIELD_NUMBER: _builtins.int
+        SIZES_FIELD_NUMBER: _builtins.int
+        CYCLE_FIELD_NUMBER: _builtins.int
+        PATTERNS_FIELD_NUMBER: _builtins.int
+        LOG_SINGULAR_VALUES_FIELD_NUMBER: _builtins.int
+        RANK_FIELD_NUMBER: _builtins.int
+        first: _builtins.int
+        """Number of the first."""
+        @_builtins.property
+        def areas(self) -> _types_pb2.Tensor:
+            """[tiles] float64, areas in squares of the latent's units; lengths on a line."""
+
+        @_builtins.property
+        def centroids(self) -> _types_pb2.Tensor:
+            """[tiles, axes] float64."""
+
+        @_builtins.property
+        def spreads(self) -> _types_pb2.Tensor:
+            """[tiles, 2] float64, longest and shortest distance of two corners."""
+
+        @_builtins.property
+        def spectral_norms(self) -> _types_pb2.Tensor:
+            """[tiles] float64, largest singular value of the affine map of the slice; NaN where TRUNCATED."""
+
+        @_builtins.property
+        def frobenius_norms(self) -> _types_pb2.Tensor:
+            """[tiles] float64, Frobenius norm of that map."""
+
+        @_builtins.property
+        def stretches(self) -> _types_pb2.Tensor:
+            """[tiles] float64, factor by which that map stretches areas of the slice, or lengths of a line."""
+
+        @_builtins.property
+        def sizes(self) -> _types_pb2.Tensor:
+            """[tiles] int32, edges around each."""
+
+        @_builtins.property
+        def cycle(self) -> _types_pb2.Tensor:
+            """[sum of sizes] int32, the directed edges around them, counterclockwise: twice the edge's number, and 1 more on the
+            way back. On a line the interval's own edge, twice.
+            """
+
+        @_builtins.property
+        def patterns(self) -> _types_pb2.Tensor:
+            """[tiles, units] uint8, int32 where an operation takes the largest of several values: state of each unit of the
+            layers listed. Absent if not asked for, as all below.
+            """
+
+        @_builtins.property
+        def log_singular_values(self) -> _types_pb2.Tensor:
+            """[tiles, m] float64: log sigma_1 >= ... >= log sigma_m in nats, -inf beyond the rank; m is d."""
+
+        @_builtins.property
+        def rank(self) -> _types_pb2.Tensor:
+            """[tiles] int32."""
+
+        def __init__(
+            self,
+            *,
+            first: _builtins.int = ...,
+            areas: _types_pb2.Tensor | None = ...,
+            centroids: _types_pb2.Tensor | None = ...,
+            spreads: _types_pb2.Tensor | None = ...,
+            spectral_norms: _types_pb2.Tensor | None = ...,
+            frobenius_norms: _types_pb2.Tensor | None = ...,
+            stretches: _types_pb2.Tensor | None = ...,
+            sizes: _types_pb2.Tensor | None = ...,
+            cycle: _types_pb2.Tensor | None = ...,
+            patterns: _types_pb2.Tensor | None = ...,
+            log_singular_values: _types_pb2.Tensor | None = ...,
+            rank: _types_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "centroids", b"centroids", "cycle", b"cycle", "frobenius_norms", b"frobenius_norms", "log_singular_values", b"log_singular_values", "patterns", b"patterns", "rank", b"rank", "sizes", b"sizes", "spectral_norms", b"spectral_norms", "spreads", b"spreads", "stretches", b"stretches"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "centroids", b"centroids", "cycle", b"cycle", "first", b"first", "frobenius_norms", b"frobenius_norms", "log_singular_values", b"log_singular_values", "patterns", b"patterns", "rank", b"rank", "sizes", b"sizes", "spectral_norms", b"spectral_norms", "spreads", b"spreads", "stretches", b"stretches"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Edges(_message.Message):
+        """Some edges in order."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIRST_FIELD_NUMBER: _builtins.int
+        ENDS_FIELD_NUMBER: _builtins.int
+        SIDES_FIELD_NUMBER: _builtins.int
+        LABELS_FIELD_NUMBER: _builtins.int
+        first: _builtins.int
+        """Number of the first."""
+        @_builtins.property
+        def ends(self) -> _types_pb2.Tensor:
+            """[edges, 2] int32, first and second vertex."""
+
+        @_builtins.property
+        def sides(self) -> _types_pb2.Tensor:
+            """[edges, 2] int32, the tile on the left from first to second vertex, and on the way back; -1 outside of the window.
+            No rows on a line.
+            """
+
+        @_builtins.property
+        def labels(self) -> _types_pb2.Tensor:
+            """[edges, 3] int32, what made each: layer (its place among the layers; -1 the window's border, -2 the decision
+            boundary), unit, and which of the unit's functions. No rows on a line.
+            """
+
+        def __init__(
+            self,
+            *,
+            first: _builtins.int = ...,
+            ends: _types_pb2.Tensor | None = ...,
+            sides: _types_pb2.Tensor | None = ...,
+            labels: _types_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends", "labels", b"labels", "sides", b"sides"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends", "first", b"first", "labels", b"labels", "sides", b"sides"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Vertices(_message.Message):
+        """Some vertices in order."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        FIRST_FIELD_NUMBER: _builtins.int
+        POINTS_FIELD_NUMBER: _builtins.int
+        LABELS_FIELD_NUMBER: _builtins.int
+        first: _builtins.int
+        """Number of the first."""
+        @_builtins.property
+        def points(self) -> _types_pb2.Tensor:
+            """[vertices, axes] float64, coordinates on the slice."""
+
+        @_builtins.property
+        def labels(self) -> _types_pb2.Tensor:
+            """[vertices, 3] int32, on a line what made each vertex, as labels of edges; no rows on a plane."""
+
+        def __init__(
+            self,
+            *,
+            first: _builtins.int = ...,
+            points: _types_pb2.Tensor | None = ...,
+            labels: _types_pb2.Tensor | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "points", b"points"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "labels", b"labels", "points", b"points"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Trailer(_message.Message):
+        """The end."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        TILES_FIELD_NUMBER: _builtins.int
+        EDGES_FIELD_NUMBER: _builtins.int
+        VERTICES_FIELD_NUMBER: _builtins.int
+        tiles: _builtins.int
+        """Tiles sent."""
+        edges: _builtins.int
+        """Edges sent."""
+        vertices: _builtins.int
+        """Vertices sent."""
+        def __init__(
+            self,
+            *,
+            tiles: _builtins.int = ...,
+            edges: _builtins.int = ...,
+            vertices: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "tiles", b"tiles", "vertices", b"vertices"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    TILES_FIELD_NUMBER: _builtins.int
+    EDGES_FIELD_NUMBER: _builtins.int
+    VERTICES_FIELD_NUMBER: _builtins.int
+    TRAILER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___SliceHeader:
+        """Sent first."""
+
+    @_builtins.property
+    def tiles(self) -> Global___SliceResponse.Tiles:
+        """Sent one or more times."""
+
+    @_builtins.property
+    def edges(self) -> Global___SliceResponse.Edges:
+        """Sent one or more times."""
+
+    @_builtins.property
+    def vertices(self) -> Global___SliceResponse.Vertices:
+        """Sent one or more times."""
+
+    @_builtins.property
+    def trailer(self) -> Global___SliceResponse.Trailer:
+        """Sent last."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___SliceHeader | None = ...,
+        tiles: Global___SliceResponse.Tiles | None = ...,
+        edges: Global___SliceResponse.Edges | None = ...,
+        vertices: Global___SliceResponse.Vertices | None = ...,
+        trailer: Global___SliceResponse.Trailer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "header", b"header", "part", b"part", "tiles", b"tiles", "trailer", b"trailer", "vertices", b"vertices"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "header", b"header", "part", b"part", "tiles", b"tiles", "trailer", b"trailer", "vertices", b"vertices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "tiles", "edges", "vertices", "trailer"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___SliceResponse: _TypeAlias = SliceResponse  # noqa: Y015
+
+@_typing.final
+class HyperplaneDensityRequest(_message.Message):
+    """Boundaries to measure in the cells of a grid."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Grid(_message.Message):
+        """Cells of equal size."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        COLUMNS_FIELD_NUMBER: _builtins.int
+        ROWS_FIELD_NUMBER: _builtins.int
+        columns: _builtins.int
+        """Cells across."""
+        rows: _builtins.int
+        """Cells upwards."""
+        def __init__(
+            self,
+            *,
+            columns: _builtins.int = ...,
+            rows: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SLICE_FIELD_NUMBER: _builtins.int
+    CELLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def slice(self) -> Global___SliceRequest:
+        """The plane; `boundary`, `patterns` and `volumes` are ignored."""
+
+    @_builtins.property
+    def cells(self) -> Global___HyperplaneDensityRequest.Grid:
+        """The grid over the smallest rectangle of the slice's axes around the window."""
+
+    def __init__(
+        self,
+        *,
+        slice: Global___SliceRequest | None = ...,
+        cells: Global___HyperplaneDensityRequest.Grid | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "slice", b"slice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "slice", b"slice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HyperplaneDensityRequest: _TypeAlias = HyperplaneDensityRequest  # noqa: Y015
+
+@_typing.final
+class HyperplaneDensityResponse(_message.Message):
+    """Where the boundaries of each layer's units lie."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    LENGTHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___SliceHeader:
+        """The plane and its tessellation, of which nothing else is sent."""
+
+    @_builtins.property
+    def lengths(self) -> _types_pb2.Tensor:
+        """[layers, rows, columns] float64: length of boundary in each cell in the latent's units, the first row at the bottom."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___SliceHeader | None = ...,
+        lengths: _types_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "lengths", b"lengths"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "lengths", b"lengths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HyperplaneDensityResponse: _TypeAlias = HyperplaneDensityResponse  # noqa: Y015
