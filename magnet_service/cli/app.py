@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from magnet_service import __version__
-from magnet_service.cli import bank, generator, health, sample, serve
+from magnet_service.cli import bank, generator, health, sample, serve, slices
 from magnet_service.cli.failures import FailureReporting
 
 __all__ = ["app"]
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.add_typer(generator.app, name="generator")
 app.add_typer(bank.app, name="bank")
 app.command("sample")(sample.sample)
+app.command("slice")(slices.slice_command)
 app.command("serve")(serve.serve)
 app.command("health")(health.health)
 

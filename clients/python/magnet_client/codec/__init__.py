@@ -33,7 +33,12 @@ from magnet_client.codec.sampling import (
     sample_request,
 )
 from magnet_client.codec.scalars import bank_id
-from magnet_client.codec.slices import SliceAssembly, decode_density, density_request, slice_request
+from magnet_client.codec.slices import (
+    SliceAssembly,
+    decode_hyperplane_density,
+    hyperplane_density_request,
+    slice_request,
+)
 from magnet_client.codec.status import error_from_call, error_from_status
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor, to_tensor
 
@@ -45,10 +50,10 @@ __all__ = [
     "decode_bank",
     "decode_banks",
     "decode_chunk",
-    "decode_density",
     "decode_generated",
     "decode_generator",
     "decode_header",
+    "decode_hyperplane_density",
     "decode_outcome",
     "decode_polarity",
     "decode_progress",
@@ -57,12 +62,12 @@ __all__ = [
     "decode_sample",
     "decode_summary",
     "decode_volumes",
-    "density_request",
     "error_from_call",
     "error_from_status",
     "from_tensor",
     "generate_request",
     "generator_request",
+    "hyperplane_density_request",
     "latents_to_tensor",
     "plain_condition",
     "polarity_request",
