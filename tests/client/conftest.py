@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,13 @@ ROWS = 1024
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("client")
-    with served(repository_with_toy(folder), folder / "store") as running:
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return repository_with_toy(tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(scope="session")
+def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(repository, tmp_path_factory.mktemp("store")) as running:
         yield running
 
 

@@ -56,7 +56,7 @@ def test_parameters_are_the_same_in_the_same_order(name: str) -> None:
 
 def test_parameters_keep_their_order_across_calls() -> None:
     order = list(inspect.signature(Client.sample).parameters)
-    for name in ("stream", "build_bank", "start_build", "describe_polarity", "generate", "log_volume"):
+    for name in ("stream", "build_bank", "start_build", "describe_polarity", "generate", "log_volume", "slice"):
         shared = [p for p in inspect.signature(getattr(Client, name)).parameters if p in order]
         if name == "generate":  # there `latents` is what is run, not whether they are answered
             shared.remove("latents")

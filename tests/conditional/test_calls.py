@@ -186,3 +186,19 @@ def test_a_sheet_has_lines_for_each_class(client: Client, banks: tuple[BankInfo,
     with np.load(draw.save(tmp_path / "all.npz")) as arrays:
         assert arrays["classes"].tolist() == [row % CLASSES for row in range(22)]
         assert json.loads(str(arrays["resolved"]))["condition"] is None
+
+
+def test_a_slice_is_of_one_condition(client: Client) -> None:
+    points = np.random.RandomState(2).normal(size=(3, LATENT))
+    cat, same, dog = (client.slice("pets", points, condition=one) for one in ("cat", 2, 0))
+    assert cat.header.condition == 2
+    assert cat.areas.tobytes() == same.areas.tobytes()
+    assert cat.areas.tobytes() != dog.areas.tobytes()
+    styled = client.slice("styled", points, condition=np.array([0.25, 1.5]))
+    assert styled.header.condition == (0.25, 1.5)
+    density = client.hyperplane_density("pets", points, condition="cat", cells=(4, 4))
+    inner = cat.labels[:, 0] >= 0
+    np.testing.assert_allclose(density.lengths.sum(), cat.lengths[inner].sum())
+    with pytest.raises(InvalidInput, match="takes a condition") as caught:
+        client.slice("pets", points)
+    assert caught.value.field == "condition"

@@ -30,7 +30,7 @@ from magnet_service.rpc.servicers import geometry
 from tests.rpc.calls import Services, array, draw, failure, tensor, until
 from tests.rpc.networks import LATENT_DIM
 
-Request = geometry_pb2.SliceRequest
+Request, Grid = geometry_pb2.SliceRequest, geometry_pb2.HyperplaneDensityRequest.Grid
 POINTS = np.random.RandomState(3).normal(size=(3, LATENT_DIM))
 INVALID, REFUSED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
 
@@ -182,7 +182,7 @@ def test_conditions_are_those_of_other_calls(services: Services) -> None:
 
 
 def test_a_density_is_that_of_the_core(services: Services, generator: Generator) -> None:
-    request = geometry_pb2.HyperplaneDensityRequest(slice=asked(boundary=True), columns=12, rows=7)
+    request = geometry_pb2.HyperplaneDensityRequest(slice=asked(boundary=True), cells=Grid(columns=12, rows=7))
     answer = services.geometry.HyperplaneDensity(request)
     expected = tessellate(generator, slice_through(torch.tensor(POINTS)), threads=1)
     lengths = array(answer.lengths)
@@ -247,7 +247,7 @@ def still_serving(services: Services) -> Iterator[None]:
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_cannot_be_sliced_is_refused_by_name(services: Services, name: str) -> None:
     request, code, field, says = REFUSALS[name]
-    density = geometry_pb2.HyperplaneDensityRequest(slice=request, columns=2, rows=2)
+    density = geometry_pb2.HyperplaneDensityRequest(slice=request, cells=Grid(columns=2, rows=2))
     calls = [lambda: parts(services, request), lambda: services.geometry.HyperplaneDensity(density)]
     # A density has no volumes, and refuses lines before anything else.
     for call in calls[: 1 if request.volumes or request.points.shape[:1] == [2] else 2]:
@@ -259,14 +259,14 @@ def test_what_cannot_be_sliced_is_refused_by_name(services: Services, name: str)
 
 
 def test_a_line_has_no_cells_and_an_answer_must_fit(services: Services) -> None:
-    line = geometry_pb2.HyperplaneDensityRequest(slice=asked(POINTS[:2]), columns=2, rows=2)
+    line = geometry_pb2.HyperplaneDensityRequest(slice=asked(POINTS[:2]), cells=Grid(columns=2, rows=2))
     found = failure(lambda: services.geometry.HyperplaneDensity(line))
     assert (found.code, list(found.fields)) == (INVALID, ["points"])
-    large = geometry_pb2.HyperplaneDensityRequest(slice=asked(), columns=4096, rows=4096)
+    large = geometry_pb2.HyperplaneDensityRequest(slice=asked(), cells=Grid(columns=4096, rows=4096))
     found = failure(lambda: services.geometry.HyperplaneDensity(large))
-    assert (found.reason, list(found.fields)) == ("MESSAGE_TOO_LARGE", ["rows"])
-    none = geometry_pb2.HyperplaneDensityRequest(slice=asked(), columns=4097, rows=0)
-    assert list(failure(lambda: services.geometry.HyperplaneDensity(none)).fields) == ["columns", "rows"]
+    assert (found.reason, list(found.fields)) == ("MESSAGE_TOO_LARGE", ["cells"])
+    none = geometry_pb2.HyperplaneDensityRequest(slice=asked(), cells=Grid(columns=4097, rows=0))
+    assert list(failure(lambda: services.geometry.HyperplaneDensity(none)).fields) == ["cells.columns", "cells.rows"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from magnet_client.aio import AsyncClient
 from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.blocking.stream import DrawStream
 from magnet_client.client import Client
+from magnet_client.density import HyperplaneDensity
 from magnet_client.draw import Draw, DrawHeader, Result
 from magnet_client.errors import (
     Cancelled,
@@ -38,6 +39,8 @@ from magnet_client.results import (
     Progress,
     Volumes,
 )
+from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceStatistics
+from magnet_client.tessellation import Tessellation
 
 __all__ = [
     "AsyncClient",
@@ -56,9 +59,11 @@ __all__ = [
     "DrawHeader",
     "DrawStream",
     "DuplicateResource",
+    "Extent",
     "Generated",
     "GeneratorInfo",
     "GeneratorSummary",
+    "HyperplaneDensity",
     "InvalidInput",
     "MagnetError",
     "MeasuredError",
@@ -76,6 +81,10 @@ __all__ = [
     "Resolved",
     "Result",
     "ServerFault",
+    "SliceHeader",
+    "SliceLayer",
+    "SliceStatistics",
+    "Tessellation",
     "Unavailable",
     "UnknownResource",
     "UnsupportedOperation",

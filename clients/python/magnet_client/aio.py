@@ -5,11 +5,12 @@ from __future__ import annotations
 from magnet_client.awaiting.banks import AsyncBanks
 from magnet_client.awaiting.generators import AsyncGenerators
 from magnet_client.awaiting.sampling import AsyncSampling
+from magnet_client.awaiting.slices import AsyncSlices
 
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncGenerators, AsyncSampling, AsyncBanks):
+class AsyncClient(AsyncGenerators, AsyncSampling, AsyncBanks, AsyncSlices):
     """`Client` for asyncio: the same calls, the same parameters in the same order, awaited.
 
     `stream` and `watch_build` are asynchronous iterators. The channel opens at the first call, in the loop that makes

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BaseWord", "ConditionLike", "ImagesWord", "ManifoldWord", "PrecisionWord", "PresetWord"]
+__all__ = ["BaseWord", "ColorWord", "ConditionLike", "ImagesWord", "ManifoldWord", "PrecisionWord", "PresetWord"]
 
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
@@ -16,4 +16,6 @@ ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
 ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]
 """A condition: a label of a class, its index, or a vector."""
+ColorWord: TypeAlias = Literal["log_volume", "stretch", "norm", "area", "none"]
+"""What tiles are coloured by: full log-volume, stretching of the slice's areas, spectral norm, area, or nothing."""
 ImagesWord: TypeAlias = Literal["uint8", "float32", "png"]

@@ -52,12 +52,15 @@ def largest_everywhere(values, starts, entries, found):  # type: ignore[no-untyp
 
 
 @compiled
-def ties_in_tiles(first_tile, last_tile, tile_starts, corners, values, starts, entries, largest, ties):  # type: ignore[no-untyped-def]
-    """The pairs of contenders that tie for the largest somewhere inside a tile.
+def ties_in_tiles(  # type: ignore[no-untyped-def]
+    first_tile, last_tile, tile_starts, corners, values, floors, starts, entries, largest, ties
+):
+    """The pairs of contenders that tie for the largest somewhere inside a tile, as far as rounding can tell.
 
     Arguments:
         tile_starts, corners: vertices of the tiles.
         values, starts, entries, largest: as of `largest_at`.
+        floors: [contenders], what rounding may add.
         ties: [room, 4] int32, written to as far as there is room: tile, unit, and the places of the two contenders.
 
     Returns:
@@ -74,7 +77,7 @@ def ties_in_tiles(first_tile, last_tile, tile_starts, corners, values, starts, e
                 continue
             for one in range(starts[unit], starts[unit + 1]):
                 for other in range(one + 1, starts[unit + 1]):
-                    if tie(begin, end, corners, values, entries, starts[unit], starts[unit + 1], one, other):
+                    if tie(begin, end, corners, values, floors, entries, starts[unit], starts[unit + 1], one, other):
                         if count < ties.shape[0]:
                             ties[count, 0], ties[count, 1], ties[count, 2], ties[count, 3] = tile, unit, one, other
                         count += 1
@@ -82,7 +85,7 @@ def ties_in_tiles(first_tile, last_tile, tile_starts, corners, values, starts, e
 
 
 @compiled
-def tie(begin, end, corners, values, entries, first, last, one, other):  # type: ignore[no-untyped-def]
+def tie(begin, end, corners, values, floors, entries, first, last, one, other):  # type: ignore[no-untyped-def]
     """Whether two contenders are both the largest along some of the line on which they are equal, inside a tile."""
     # The line enters and leaves the tile between corners where their difference has other signs.
     met = 0
@@ -103,8 +106,10 @@ def tie(begin, end, corners, values, entries, first, last, one, other):  # type:
     for third in range(first, last):
         if third in (one, other):
             continue
-        start = excess(0, before, after, shares, values, entries[third], entries[one])
-        finish = excess(1, before, after, shares, values, entries[third], entries[one])
+        # Of contenders that are equal up to rounding none may keep the others from the tie.
+        floor = floors[entries[third]] + floors[entries[one]]
+        start = excess(0, before, after, shares, values, entries[third], entries[one]) - floor
+        finish = excess(1, before, after, shares, values, entries[third], entries[one]) - floor
         if start > 0 and finish > 0:
             return False
         if start > 0:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from magnet_service.geometry.planar.merging import count_tiles
+from magnet_service.geometry.tessellation.live import Live
 from magnet_service.geometry.tessellation.measured import Norms, norms
 from magnet_service.geometry.tessellation.merging import without
 from magnet_service.geometry.tessellation.pieces import OUTER, Piece
 from magnet_service.geometry.tessellation.progress import Progress
 from magnet_service.geometry.tessellation.result import DECISION
 from magnet_service.geometry.tessellation.seams import SEAM, joined
-from magnet_service.geometry.tessellation.sheet import Live
 from magnet_service.geometry.tessellation.subdivision import Subdivision
 
 __all__ = ["Block", "United", "united"]

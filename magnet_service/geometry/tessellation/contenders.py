@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, largest_everywhere, ties_in_tiles
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.live import Live, with_columns
 from magnet_service.geometry.tessellation.merging import without
-from magnet_service.geometry.tessellation.sheet import Live, Sheet, with_columns
-from magnet_service.geometry.tessellation.subdivision import Cuts, Split, Subdivision
+from magnet_service.geometry.tessellation.sheet import Sheet
+from magnet_service.geometry.tessellation.subdivision import Subdivision
 
 __all__ = ["Contest", "prepare_contest"]
 
@@ -192,7 +194,7 @@ def differences(
 
     def tied(at: int, end: int) -> NDArray[np.int32]:
         room = np.empty((1024, 4), np.int32)
-        given = (at, end, tile_starts, corners, rows, starts, entries, largest)
+        given = (at, end, tile_starts, corners, rows, floors, starts, entries, largest)
         count = ties_in_tiles(*given, room)
         if count > len(room):
             room = np.empty((count, 4), np.int32)

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from magnet_service.generator import Node
 from magnet_service.generator.operations import TABLE
-from magnet_service.geometry.tessellation.sheet import Bends, Live, Sheet, passes, with_columns
-from magnet_service.geometry.tessellation.subdivision import Cuts, Split
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.live import Bends, Live, passes, with_columns
+from magnet_service.geometry.tessellation.sheet import Sheet
 
 __all__ = ["Elementwise", "prepare_elementwise"]
 

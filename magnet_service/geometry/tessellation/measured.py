@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from magnet_service.geometry.planar.measures import add_gradients, measure_tiles
-from magnet_service.geometry.tessellation.sheet import Live, Sheet
+from magnet_service.geometry.tessellation.live import Live
+from magnet_service.geometry.tessellation.sheet import Sheet
 from magnet_service.geometry.tessellation.subdivision import Subdivision
 from magnet_service.geometry.tessellation.workers import Workers
 

@@ -13,10 +13,13 @@ from magnet_service.generator import TABLE, Generator, Kind, Node
 from magnet_service.generator.execution import Plan
 from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.tessellation.contenders import Contest, prepare_contest
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
 from magnet_service.geometry.tessellation.elementwise import cuts_of, prepare_elementwise
+from magnet_service.geometry.tessellation.live import Live
 from magnet_service.geometry.tessellation.result import DECISION
-from magnet_service.geometry.tessellation.sheet import Live, Sheet
-from magnet_service.geometry.tessellation.subdivision import BORDER, Cuts, Split, Subdivision, plan_split, split
+from magnet_service.geometry.tessellation.sheet import Sheet
+from magnet_service.geometry.tessellation.splitting import plan_split, split
+from magnet_service.geometry.tessellation.subdivision import BORDER, Subdivision
 
 __all__ = ["Budget", "OverMemory", "OverTiles", "Progress"]
 

@@ -9,7 +9,7 @@ the matrix, so that a wide network on a small window is as narrow as what happen
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -17,12 +17,13 @@ from torch import Tensor
 from magnet_service.generator import Node
 from magnet_service.generator.evaluator import Constants
 from magnet_service.generator.operations import TABLE
-from magnet_service.geometry.planar.interpolation import bend, column_ranges, interpolate, settle_levels
+from magnet_service.geometry.planar.interpolation import column_ranges, interpolate, settle_levels
 from magnet_service.geometry.tessellation.clusters import Clusters, clustered
-from magnet_service.geometry.tessellation.subdivision import Cuts, Split
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.live import Bends, Live, passes, united
 from magnet_service.geometry.tessellation.workers import Workers
 
-__all__ = ["Bends", "Live", "Sheet", "passes", "with_columns"]
+__all__ = ["Sheet"]
 
 _BLOCK_BYTES = 2 << 20
 """Values at work at once, so that they stay in cache."""
@@ -41,72 +42,6 @@ _WORTH_BOUNDING = 3e8
 
 _MANY = 512
 """Vertices of which clusters are made."""
-
-
-@dataclass(frozen=True)
-class Live:
-    """A value of the graph over the slice: constant + columns @ matrix.
-
-    Attributes:
-        constant: [1, *shape].
-        matrix: [1, columns, *shape], for the first so many columns; None for a constant.
-    """
-
-    constant: Tensor
-    matrix: Tensor | None
-
-    @property
-    def width(self) -> int:
-        """Columns that may enter."""
-        return 0 if self.matrix is None else self.matrix.shape[1]
-
-    def flat(self) -> tuple[Tensor, Tensor]:
-        """Constant [features] and matrix [columns, features]."""
-        constant = self.constant.flatten()
-        if self.matrix is None:
-            return constant, constant.new_zeros(0, len(constant))
-        return constant, self.matrix.flatten(2)[0]
-
-    def widened(self, width: int) -> Live:
-        """The same for more columns."""
-        if self.matrix is None or self.width == width:
-            return self
-        blank = self.matrix.new_zeros(1, width - self.width, *self.matrix.shape[2:])
-        return Live(self.constant, torch.cat([self.matrix, blank], dim=1))
-
-
-@dataclass(frozen=True)
-class Bends:
-    """Units as functions of the columns: a piecewise linear function of an affine one, each.
-
-    Attributes:
-        constant, matrix: the affine functions, [units] and [columns, units].
-        breakpoints: of all of them, ascending.
-        slopes, offsets: [breakpoints + 1, units]: piece j is slope x + offset, above breakpoint j - 1.
-        reach: [units], largest magnitude over the slice.
-    """
-
-    constant: Tensor
-    matrix: Tensor
-    breakpoints: Tensor
-    slopes: Tensor
-    offsets: Tensor
-    reach: Tensor
-
-    def apply(self, values: Tensor) -> None:
-        """Turn values of the affine functions [rows, units] into the units' own, in place."""
-        bend(values.numpy(), self.breakpoints.numpy(), self.slopes.numpy(), self.offsets.numpy())
-
-    def chosen(self, units: Tensor) -> Bends:
-        """Some of the units."""
-        return replace(
-            self,
-            constant=self.constant[units],
-            matrix=self.matrix[:, units].contiguous(),
-            slopes=self.slopes[:, units].contiguous(),
-            offsets=self.offsets[:, units].contiguous(),
-            reach=self.reach[units],
-        )
 
 
 class Sheet:
@@ -319,27 +254,3 @@ class Sheet:
         step = max(64, _BLOCK_BYTES // (8 * max(width, self.width)))
         for first in range(at, end, step):
             yield first, min(first + step, end)
-
-
-def passes(low: Tensor, high: Tensor, levels: Tensor) -> Tensor:
-    """Whether a level lies strictly between two values."""
-    found = torch.zeros(low.shape, dtype=torch.bool)
-    for level in levels.tolist():
-        found |= (low < level) & (high > level)
-    return found
-
-
-def united(ranges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Ranges over several parts of the vertices, as one."""
-    lows, highs = zip(*ranges, strict=True)
-    return torch.stack(lows).amin(0), torch.stack(highs).amax(0)
-
-
-def with_columns(straight: Live, width: int, units: Tensor) -> Live:
-    """A value some of whose units are the last columns."""
-    matrix = torch.zeros(width, straight.constant.numel(), dtype=torch.float64)
-    if straight.matrix is not None:
-        known = straight.matrix.flatten(2)[0]
-        matrix[: len(known)] = known
-    matrix[torch.arange(width - len(units), width), units] = 1.0
-    return Live(straight.constant, matrix.reshape(1, width, *straight.constant.shape[1:]))

@@ -15,10 +15,11 @@ from magnet_service.geometry.memory import default_max_memory
 from magnet_service.geometry.slice import Slice
 from magnet_service.geometry.tessellation.answer import finished
 from magnet_service.geometry.tessellation.blocks import Block, united
+from magnet_service.geometry.tessellation.live import Live
 from magnet_service.geometry.tessellation.pieces import OUTER, Piece, halves
 from magnet_service.geometry.tessellation.progress import Budget, OverMemory, Progress
 from magnet_service.geometry.tessellation.result import Tessellation
-from magnet_service.geometry.tessellation.sheet import Live, Sheet
+from magnet_service.geometry.tessellation.sheet import Sheet
 from magnet_service.geometry.tessellation.subdivision import whole
 from magnet_service.geometry.tessellation.target import LATENT, target_of
 from magnet_service.geometry.tessellation.workers import Workers, working

@@ -80,10 +80,10 @@ class GeometryServicer(RegionCalls, geometry_pb2_grpc.GeometryServiceServicer):
     ) -> geometry_pb2.HyperplaneDensityResponse:
         """Measures where the boundaries of each layer's units lie."""
         registry, asked = self._backend.registry, slice_from(request.slice)
-        generator, columns, rows = request.slice.generator, request.columns, request.rows
+        generator, columns, rows = request.slice.generator, request.cells.columns, request.cells.rows
 
         def work(should_stop: StopSignal) -> geometry_pb2.HyperplaneDensityResponse:
-            self._backend.check_size(rows * layers_of(registry, generator, asked), 8 * columns, "rows")
+            self._backend.check_size(rows * layers_of(registry, generator, asked), 8 * columns, "cells")
             found, lengths = density(registry, generator, asked, columns, rows, should_stop)
             return density_message(found, lengths, registry.stamp())
 

@@ -767,31 +767,53 @@ Global___SliceResponse: _TypeAlias = SliceResponse  # noqa: Y015
 
 @_typing.final
 class HyperplaneDensityRequest(_message.Message):
-    """A grid over a window of a plane."""
+    """Boundaries to measure in the cells of a grid."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Grid(_message.Message):
+        """Cells of equal size."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        COLUMNS_FIELD_NUMBER: _builtins.int
+        ROWS_FIELD_NUMBER: _builtins.int
+        columns: _builtins.int
+        """Cells across."""
+        rows: _builtins.int
+        """Cells upwards."""
+        def __init__(
+            self,
+            *,
+            columns: _builtins.int = ...,
+            rows: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SLICE_FIELD_NUMBER: _builtins.int
-    COLUMNS_FIELD_NUMBER: _builtins.int
-    ROWS_FIELD_NUMBER: _builtins.int
-    columns: _builtins.int
-    """Cells across."""
-    rows: _builtins.int
-    """Cells upwards."""
+    CELLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def slice(self) -> Global___SliceRequest:
         """The plane; `boundary`, `patterns` and `volumes` are ignored."""
+
+    @_builtins.property
+    def cells(self) -> Global___HyperplaneDensityRequest.Grid:
+        """The grid over the smallest rectangle of the slice's axes around the window."""
 
     def __init__(
         self,
         *,
         slice: Global___SliceRequest | None = ...,
-        columns: _builtins.int = ...,
-        rows: _builtins.int = ...,
+        cells: Global___HyperplaneDensityRequest.Grid | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["slice", b"slice"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "slice", b"slice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows", "slice", b"slice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cells", b"cells", "slice", b"slice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -807,9 +829,7 @@ class HyperplaneDensityResponse(_message.Message):
     LENGTHS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def header(self) -> Global___SliceHeader:
-        """The plane and its tessellation, of which nothing else is sent. The grid divides the smallest rectangle of the slice's
-        axes around the window.
-        """
+        """The plane and its tessellation, of which nothing else is sent."""
 
     @_builtins.property
     def lengths(self) -> _types_pb2.Tensor:

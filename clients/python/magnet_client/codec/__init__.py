@@ -33,16 +33,19 @@ from magnet_client.codec.sampling import (
     sample_request,
 )
 from magnet_client.codec.scalars import bank_id
+from magnet_client.codec.slices import SliceAssembly, decode_density, density_request, slice_request
 from magnet_client.codec.status import error_from_call, error_from_status
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor, to_tensor
 
 __all__ = [
     "Operation",
+    "SliceAssembly",
     "bank_id",
     "build_request",
     "decode_bank",
     "decode_banks",
     "decode_chunk",
+    "decode_density",
     "decode_generated",
     "decode_generator",
     "decode_header",
@@ -54,6 +57,7 @@ __all__ = [
     "decode_sample",
     "decode_summary",
     "decode_volumes",
+    "density_request",
     "error_from_call",
     "error_from_status",
     "from_tensor",
@@ -64,6 +68,7 @@ __all__ = [
     "polarity_request",
     "read_request",
     "sample_request",
+    "slice_request",
     "to_tensor",
     "volume_request",
 ]

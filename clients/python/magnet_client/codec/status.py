@@ -58,6 +58,19 @@ _ARGUMENTS = {
     "base.uniform.box.high": "box",
     "without_replacement": "replacement",
     "outputs.images": "images",
+    "placement": "points",
+    "along": "origin",
+    "along.origin": "origin",
+    "along.directions": "directions",
+    "rectangle.left": "window",
+    "rectangle.right": "window",
+    "rectangle.bottom": "window",
+    "rectangle.top": "window",
+    "segment.low": "window",
+    "segment.high": "window",
+    "polygon": "window",
+    "cells.columns": "cells",
+    "cells.rows": "cells",
 }
 """Fields of the requests whose arguments are called otherwise here."""
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -107,7 +120,7 @@ def error_from_status(status: status_pb2.Status) -> MagnetError:
 
 
 def _argument(path: str) -> str:
-    field = path.removeprefix("sample.").split("[")[0]
+    field = path.removeprefix("sample.").removeprefix("slice.").split("[")[0]
     return _ARGUMENTS.get(field, field)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from magnet.v1 import types_pb2
 from magnet_client.errors import InvalidInput, ServerFault
 
-__all__ = ["Array", "from_tensor", "latents_to_tensor", "to_tensor"]
+__all__ = ["Array", "floats_to_tensor", "from_tensor", "latents_to_tensor", "to_tensor"]
 
 Array = NDArray[np.generic]
 
@@ -75,40 +75,44 @@ def from_tensor(tensor: types_pb2.Tensor) -> Array:
 
 
 def latents_to_tensor(latents: ArrayLike) -> types_pb2.Tensor:
-    """Pack latents [rows, d]: float32 stays float32, everything else numeric is sent as float64.
+    """Pack latents [rows, d]; as `floats_to_tensor`, with field `latents`."""
+    return floats_to_tensor(latents, "latents", "[rows, d]", "one latent is z[None, :]")
+
+
+def floats_to_tensor(values: ArrayLike, field: str, shape: str, hint: str) -> types_pb2.Tensor:
+    """Pack real numbers: float32 stays float32, everything else numeric is sent as float64.
 
     Arguments:
-        latents: anything that numpy turns into a [rows, d] array of real numbers.
+        values: anything that numpy turns into an array of real numbers of that many axes.
+        field: the argument's name.
+        shape: its axes in words, as `[rows, d]`.
+        hint: how to give an array these axes.
 
     Returns:
         The message.
 
     Raises:
-        InvalidInput: with field `latents`, if that is no matrix of real, finite numbers.
+        InvalidInput: with that field, if that is no such array of real, finite numbers.
 
     Accuracy: exact for float32, float64 and integers up to 2^53.
     """
+    axes = shape.count(",") + 1
     try:
-        array = np.asarray(latents)
+        array = np.asarray(values)
     except ValueError as error:
-        raise InvalidInput(
-            f"latents must be a [rows, d] array of numbers: {error}", field="latents", reason="INVALID_LATENTS"
-        ) from error
-    if array.ndim != 2:
-        raise InvalidInput(
-            f"latents must have two axes, [rows, d]; these have shape {array.shape} (one latent is z[None, :])",
-            field="latents",
-            reason="INVALID_LATENTS",
-        )
+        raise _invalid(field, f"{field} must be a {shape} array of numbers: {error}") from error
+    if array.ndim != axes:
+        words = "one axis" if axes == 1 else "two axes"
+        raise _invalid(field, f"{field} must have {words}, {shape}; these have shape {array.shape} ({hint})")
     if array.dtype.kind not in "fiu":
-        raise InvalidInput(
-            f"latents must be real numbers, not {array.dtype}", field="latents", reason="INVALID_LATENTS"
-        )
+        raise _invalid(field, f"{field} must be real numbers, not {array.dtype}")
     if array.dtype != np.float32:
         array = array.astype(np.float64)
     if not np.isfinite(array).all():
-        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-        raise InvalidInput(
-            f"latents must be finite; row {row} holds NaN or infinity", field="latents", reason="INVALID_LATENTS"
-        )
+        row = int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0])
+        raise _invalid(field, f"{field} must be finite; row {row} holds NaN or infinity")
     return to_tensor(array)
+
+
+def _invalid(field: str, message: str) -> InvalidInput:
+    return InvalidInput(message, field=field, reason=f"INVALID_{field.upper()}")

@@ -1,0 +1,232 @@
+"""Tiles of a plane as a picture."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magnet_client.errors import InvalidInput
+from magnet_client.rendering.canvas import (
+    DECISION,
+    headline,
+    layer_colours,
+    new_figure,
+    readable,
+    suffix_of,
+    tile_colours,
+    written,
+)
+from magnet_client.tessellation import Tessellation
+from magnet_client.words import ColorWord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_plane"]
+
+_MANY = 20_000
+"""Shapes of an .svg above which they become pixels."""
+
+_CROWDED = 30_000
+"""Edges above which they would hide the tiles."""
+
+_LISTED = 8
+"""Layers above which a scale takes the legend's place."""
+
+_INNER = (0.005, 0.995)
+"""Shares of the window's area at which the scale of colours ends."""
+
+_LABELS = {
+    "log_volume": "log-volume of the Jacobian, nats",
+    "stretch": "stretching of areas of the slice",
+    "norm": "spectral norm of the affine map of the slice",
+    "area": "area",
+}
+
+
+def draw_plane(
+    found: Tessellation,
+    path: str | os.PathLike[str] | None,
+    color: ColorWord | None,
+    edges: bool | None,
+    width: float,
+    dpi: float,
+) -> Figure:
+    """Draw tiles and edges; as `Tessellation.render`."""
+    suffix_of(path)
+    values, chosen = _values(found, color)
+    left, bottom = found.window.min(axis=0)
+    right, top = found.window.max(axis=0)
+    drawn = edges if edges is not None else values is None or len(found.ends) <= _CROWDED
+    scale = _scale(chosen, values, found.areas) if values is not None else None
+    legend = drawn and bool(found.layers)
+    # Room for the axes' own labels, and for a scale of colours beside them.
+    beside = 1.6 * (scale is not None) + 1.2 * (legend and len(found.layers) > _LISTED)
+    figure = new_figure(width, max(2.5, (width - 0.8 - beside) * (top - bottom) / (right - left) + 1.2))
+    axes = figure.add_subplot()
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    axes.set_xlabel("first axis of the slice")
+    axes.set_ylabel("second axis of the slice")
+    axes.set_title(headline(found.header), color=DECISION if found.truncated else "black", fontsize="medium")
+    if values is not None and scale is not None:
+        colours = tile_colours(pale=drawn)
+        _fill(axes, found, values, scale, colours)
+        _scale_bar(figure, axes, scale, colours, chosen, values)
+    if drawn:
+        _edges(axes, found)
+        _layers(figure, axes, found)
+    _decision(axes, found)
+    _through(axes, found)
+    return written(figure, path, dpi)
+
+
+def _values(found: Tessellation, color: ColorWord | None) -> tuple[NDArray[np.float64] | None, str]:
+    held: dict[str, NDArray[np.float64] | None] = {
+        "log_volume": found.log_volumes,
+        "stretch": None if found.truncated else found.stretches,
+        "norm": None if found.truncated else found.spectral_norms,
+        "area": found.areas,
+    }
+    if color is None:
+        first = next(word for word, values in held.items() if values is not None)
+        return held[first], first
+    if color == "none":
+        return None, color
+    if color not in held:
+        words = ", ".join(map(repr, (*held, "none")))
+        raise InvalidInput(f"color must be one of {words}; not {color!r}", field="color", reason="INVALID_INPUT")
+    values = held[color]
+    if values is None:
+        why = "a TRUNCATED slice has no affine map on its tiles" if found.truncated else "ask for volumes=True"
+        raise InvalidInput(
+            f"there is no {color} of these tiles: {why}; area is always there", field="color", reason="INVALID_INPUT"
+        )
+    return values, color
+
+
+def _scale(color: str, values: NDArray[np.float64], areas: NDArray[np.float64]) -> Normalize:
+    """The scale of colours, between quantiles by area: slivers have the most extreme values and cannot be seen."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    logs = color != "log_volume"
+    good = np.isfinite(values) & (values > 0 if logs else True)
+    if not good.any():
+        return Normalize(0.0, 1.0)
+    order = np.argsort(values[good])
+    shares = areas[good][order].cumsum()
+    low, high = (float(values[good][order][np.searchsorted(shares, share * shares[-1])]) for share in _INNER)
+    if not logs:
+        return Normalize(low, high) if low < high else Normalize(low - 0.5, low + 0.5)
+    return LogNorm(low, high) if low < high else LogNorm(low / 2, low * 2)
+
+
+def _fill(axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: Normalize, colours: Colormap) -> None:
+    from matplotlib.collections import PolyCollection
+
+    sizes = np.diff(found.starts)
+    for corners in np.unique(sizes):  # polygons of equal size are one array
+        some = np.flatnonzero(sizes == corners)
+        places = found.starts[some, None] + np.arange(corners)
+        corners_of: Any = found.points[found.corners[places]]
+        shapes = PolyCollection(
+            corners_of,
+            array=np.ma.masked_invalid(np.where(np.isneginf(values[some]), np.nan, values[some])),
+            cmap=colours,
+            norm=scale,
+            edgecolors="none",
+            # Smoothed borders would let the ground shine through between neighbours.
+            antialiaseds=False,
+            rasterized=found.tiles > _MANY,
+        )
+        axes.add_collection(shapes, autolim=False)
+
+
+def _scale_bar(
+    figure: Figure, axes: Axes, scale: Normalize, colours: Colormap, color: str, values: NDArray[np.float64]
+) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    low, high = values[np.isfinite(values)].min(initial=np.inf), values[np.isfinite(values)].max(initial=-np.inf)
+    assert scale.vmin is not None
+    assert scale.vmax is not None
+    ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    beyond = ends.get((bool(low < scale.vmin), bool(high > scale.vmax)), "neither")
+    bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, label=_LABELS[color], extend=beyond, pad=0.02)
+    if color != "log_volume":
+        readable(bar.ax.yaxis, scale.vmin, scale.vmax)
+
+
+def _edges(axes: Axes, found: Tessellation) -> None:
+    """Edges of each layer in its colour, the first layer's on top and widest."""
+    from matplotlib.collections import LineCollection
+
+    count = len(found.layers)
+    crowd = float(np.clip(np.sqrt(2000 / max(len(found.ends), 1)), 0.15, 1.0))
+    segments: Any = found.points[found.ends]
+    layers = found.labels[:, 0]
+    for layer, colour in reversed(list(enumerate(layer_colours(count)))):
+        lines = LineCollection(
+            segments[layers == layer],
+            colors=[colour],
+            linewidths=crowd * (1.5 - 0.9 * layer / max(count - 1, 1)),
+            rasterized=len(segments) > _MANY,
+            capstyle="round",
+        )
+        axes.add_collection(lines, autolim=False)
+
+
+def _layers(figure: Figure, axes: Axes, found: Tessellation) -> None:
+    """What the colours of edges mean: a legend, or a scale where there are many layers."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+    from matplotlib.lines import Line2D
+
+    count = len(found.layers)
+    colours = layer_colours(count)
+    if count > _LISTED:
+        scale = BoundaryNorm(np.arange(count + 1) - 0.5, count)
+        bar = figure.colorbar(ScalarMappable(scale, ListedColormap(colours)), ax=axes, label="layer", pad=0.02)
+        bar.set_ticks(np.unique(np.linspace(0, count - 1, min(count, 10)).round()).astype(int).tolist())
+        return
+    handles = [
+        Line2D([], [], color=colour, linewidth=2, label=f"{layer.name} ({layer.bending:,} of {layer.units:,} units)")
+        for layer, colour in zip(found.layers, colours, strict=True)
+    ]
+    if found.decision.any():
+        handles.append(Line2D([], [], color=DECISION, linewidth=2, label="decision boundary"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+
+
+def _decision(axes: Axes, found: Tessellation) -> None:
+    from matplotlib.collections import LineCollection
+
+    if found.decision.any():
+        segments: Any = found.points[found.ends[found.decision]]
+        axes.add_collection(
+            LineCollection(segments, colors=[DECISION], linewidths=2.0, capstyle="round"), autolim=False
+        )
+
+
+def _through(axes: Axes, found: Tessellation) -> None:
+    points = found.header.through
+    if points is None:
+        return
+    left, bottom = found.window.min(axis=0)
+    right, top = found.window.max(axis=0)
+    for number, (x, y) in enumerate(points.tolist(), start=1):
+        if left <= x <= right and bottom <= y <= top:
+            axes.plot([x], [y], "o", color="black", markeredgecolor="white", markersize=8, zorder=5)
+            axes.annotate(
+                str(number),
+                (x, y),
+                xytext=(7, 7),
+                textcoords="offset points",
+                zorder=6,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+            )
