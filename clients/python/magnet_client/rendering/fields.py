@@ -45,7 +45,7 @@ def draw_complexity(
     across = min(count, _ACROSS)
     down = math.ceil(count / across)
     figure, panels = _panels(found.grid, across, down, width)
-    figure.suptitle(title, fontsize="medium")
+    figure.suptitle(f"{title}\ncolour: units that change over {_WAYS[found.estimator]}", fontsize="medium")
     fields = np.concatenate([found.total[:, None], found.by_layer], axis=1)
     names = [f"all layers: {sum(layer.units for layer in found.layers):,} units"]
     names += [f"{layer.name}: {layer.units:,} units" for layer in found.layers]
@@ -56,7 +56,7 @@ def draw_complexity(
         axes.set_title(name, fontsize="small")
         figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02).ax.tick_params(labelsize="small")
     figure.supxlabel("first axis of the plane", fontsize="small")
-    figure.supylabel(f"second axis; colour: units that change over {_WAYS[found.estimator]}", fontsize="small")
+    figure.supylabel("second axis of the plane", fontsize="small")
     return written(figure, path, dpi)
 
 
@@ -92,8 +92,9 @@ def draw_log_density(found: LogDensity, path: str | os.PathLike[str] | None, wid
 def _panels(grid: LatentGrid, across: int, down: int, width: float | None) -> tuple[Figure, Any]:
     left, right, bottom, top = grid.window
     width = _PANEL * across if width is None else width
-    height = max(1.2, (width / across - 1.1) * (top - bottom) / (right - left) + 0.7) * down + 0.6
-    figure = new_figure(width, height)
+    beside = 1.7 if across == 1 else 1.1  # a scale of colours, with a label where there is one panel only
+    panel = max(1.2, (width / across - beside) * (top - bottom) / (right - left) + 0.6)
+    figure = new_figure(width, panel * down + (0.3 if across == 1 else 0.8))
     return figure, figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
 
 

@@ -25,6 +25,9 @@ _COLUMNS = 64
 _LATENTS, _OUTPUTS = 8, 16
 _ACROSS = 8
 _LISTED = 8
+_NAMED = 0.08
+"""Share of a polygon's extent above which a side carries its name."""
+
 _ON = 1e-9
 """Share of a polygon's extent within which a side lies on a line."""
 
@@ -196,7 +199,8 @@ def _polygon(found: Region, width: float) -> Figure:
             linestyle=":" if layer == -2 else "-", label=None if name in named else name,
         )  # fmt: skip
         named.add(name)
-        if layer >= -1 and found.walls is not None and row is not None and len(corners) <= 24:
+        long = np.linalg.norm(end - start) > _NAMED * float((high - low).max())
+        if long and layer >= -1 and found.walls is not None and row is not None:
             wall = Wall(**dict(zip(("layer", "unit", "side", "contender"), found.walls[row].tolist(), strict=True)))
             across, up = ((start + end) / 2).tolist()
             axes.annotate(
