@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from magnet_service.generator.generator import Generator
 from magnet_service.generator.manifold import Manifold
 from magnet_service.generator.operations import TABLE, Node
 
-__all__ = ["activation_pattern", "joined_states"]
+__all__ = ["activation_pattern", "joined_states", "rows_of"]
 
 
 def activation_pattern(
@@ -47,10 +47,28 @@ def activation_pattern(
     def collect(node: Node, inputs: Sequence[Tensor]) -> None:
         rule = TABLE[node.operation].states
         if rule is not None:
-            states.append(rule(node, inputs).flatten(1))
+            states.append(rows_of(rule(node, inputs)))
 
     generator.visit(latents, collect, manifold)
     return joined_states(states, latents)
+
+
+def rows_of(values: Shaped[Tensor, "rows ..."], lead: int = 1) -> Shaped[Tensor, "rows ..."]:
+    """Values flattened behind their first `lead` dimensions, where a row may be a single number without any.
+
+    Arguments:
+        values: [rows, *shape], or with columns between and `lead` 2.
+        lead: dimensions that stay.
+
+    Returns:
+        [rows, numbers], or with columns between.
+
+    Raises:
+        Nothing.
+
+    Accuracy: exact.
+    """
+    return values.flatten(lead) if values.dim() > lead else values.unsqueeze(lead)
 
 
 def joined_states(

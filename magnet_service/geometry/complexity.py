@@ -19,7 +19,7 @@ from magnet_service.geometry.reach import count_by_reach
 from magnet_service.geometry.traversal import finite_latents, traversal_of
 from magnet_service.geometry.vertices import Frames, count_at_vertices
 
-__all__ = ["DEFAULT_DIRECTIONS", "Estimator", "LocalComplexity", "local_complexity"]
+__all__ = ["DEFAULT_DIRECTIONS", "ComplexityEstimator", "LocalComplexity", "local_complexity"]
 
 DEFAULT_DIRECTIONS = 25
 """Directions where none are asked for, as published; d of them where d is less."""
@@ -29,7 +29,7 @@ MAX_START = 2**62
 """Largest number of a first latent."""
 
 
-class Estimator(StrEnum):
+class ComplexityEstimator(StrEnum):
     """How units are counted: at vertices, or in closed form where what feeds a layer is affine in the latent."""
 
     VERTICES = "vertices"
@@ -57,7 +57,7 @@ class LocalComplexity:
     by_layer: Int[Tensor, "rows layers"]
     layers: tuple[str, ...]
     units: tuple[int, ...]
-    estimator: Estimator
+    estimator: ComplexityEstimator
     radius: float
     directions: int
     default_directions: bool
@@ -75,7 +75,7 @@ def local_complexity(
     start: int = 0,
     frame: Float[Tensor, "*frame"] | None = None,
     manifold: Manifold = Manifold.PRE_ACTIVATION,
-    estimator: Estimator | str = Estimator.VERTICES,
+    estimator: ComplexityEstimator | str = ComplexityEstimator.VERTICES,
     max_memory: int | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> LocalComplexity:
@@ -132,14 +132,14 @@ def local_complexity(
     way = estimator_of(estimator)
     placed = finite_latents(generator, latents)
     layers = traversal_of(generator, manifold)
-    if way is Estimator.BALL:
+    if way is ComplexityEstimator.BALL:
         chosen = no_directions(directions, frame)
     elif frame is not None:
         chosen = given_directions(frame, placed, directions)
     else:
         chosen = drawn_directions(placed, directions, shared_frame, seed, start)
     with torch.inference_mode():
-        if way is Estimator.VERTICES and chosen.frames is not None:
+        if way is ComplexityEstimator.VERTICES and chosen.frames is not None:
             kept = (True,) * len(layers.steps)
             counts = count_at_vertices(layers, placed, chosen.frames, chosen.count, radius, max_memory, should_stop)
         else:
@@ -215,8 +215,8 @@ def drawn_directions(latents: Tensor, directions: int | None, shared_frame: bool
     )
 
 
-def estimator_of(name: Estimator | str) -> Estimator:
+def estimator_of(name: ComplexityEstimator | str) -> ComplexityEstimator:
     """The estimator of that name; InvalidInput otherwise."""
-    if name not in list(Estimator):
-        raise InvalidInput(f"estimator is {name}; write {', '.join(Estimator)}.", field="estimator")
-    return Estimator(name)
+    if name not in list(ComplexityEstimator):
+        raise InvalidInput(f"estimator is {name}; write {', '.join(ComplexityEstimator)}.", field="estimator")
+    return ComplexityEstimator(name)

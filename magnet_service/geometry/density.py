@@ -12,9 +12,9 @@ from torch import Tensor
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Generator, Manifold
 from magnet_service.geometry.engine import Engine
-from magnet_service.geometry.volume import log_volume, volumes
+from magnet_service.geometry.volume import Volumes, log_volume, volumes
 
-__all__ = ["LogDensity", "log_density"]
+__all__ = ["LogDensity", "density_of", "log_density"]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,28 @@ def log_density(
     found = volumes(
         generator, latents, manifold=manifold, engine=engine, tangent_space=tangent_space, should_stop=should_stop
     )
+    return density_of(found, prior, top_k)
+
+
+def density_of(found: Volumes, log_prior: Float[Tensor, " rows"], top_k: int = 0) -> LogDensity:
+    """The log densities of latents whose volumes are known.
+
+    Arguments:
+        found: their volumes.
+        log_prior: log p(z) in nats, float64, on the CPU; neither NaN nor +inf.
+        top_k: k, 1 to the number of columns; 0 for all.
+
+    Returns:
+        As `log_density`.
+
+    Raises:
+        InvalidInput: k out of range.
+
+    Accuracy: that of the volumes.
+    """
+    columns = found.log_singular_values.shape[1]
     k = top_k or columns
     logs = log_volume(found, k)
-    values = torch.where(found.rank >= k, prior - logs, torch.nan)
+    values = torch.where(found.rank >= k, log_prior - logs, torch.nan)
     full = (found.rank == columns) & (k == columns)
-    return LogDensity(values, full, k, columns, found.rank, prior.clone(), logs)
+    return LogDensity(values, full, k, columns, found.rank, log_prior.clone(), logs)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from magnet_service.generator import Node
+from magnet_service.generator.pattern import rows_of
 from magnet_service.geometry.layers import Contest, Layer, joined_inputs
 
 __all__ = ["OF_BOX", "TIED", "HalfSpaces", "bounds_of_layer", "box_half_spaces", "joined_half_spaces"]
@@ -140,7 +141,7 @@ def bounds_of_layer(
     values = joined_inputs(inputs)[0]
     columns = len(latent)
     known = [
-        value.new_zeros(()).expand(columns, value[0].numel()) if tangent is None else tangent[0].flatten(1)
+        value.new_zeros(()).expand(columns, value[0].numel()) if tangent is None else rows_of(tangent, 2)[0]
         for value, tangent in zip(inputs, tangents, strict=True)
     ]
     gradients = (known[0] if len(known) == 1 else torch.cat(known, 1)).mT

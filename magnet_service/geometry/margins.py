@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from magnet_service.generator.pattern import rows_of
 from magnet_service.geometry.half_spaces import TIED
 from magnet_service.geometry.layers import Contest, Layer, joined_inputs
 
@@ -54,11 +55,11 @@ class Margins:
         if known is None:
             return
         if self.contest is None or self.taken is None:
-            self.steep = self.steep + known.flatten(2).square().sum(1)
+            self.steep = self.steep + rows_of(known, 2).square().sum(1)
             return
         rows, columns = len(self.numbers), known.shape[1]
         moves = [
-            (value.new_zeros(()) if tangent is None else tangent.flatten(2)).expand(rows, columns, value[0].numel())
+            (value.new_zeros(()) if tangent is None else rows_of(tangent, 2)).expand(rows, columns, value[0].numel())
             for value, tangent in zip(inputs, tangents, strict=True)
         ]
         each = joined_inputs(moves, 2)[:, :, self.contest.places.clamp(min=0)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from magnet_service.errors import OutOfMemory
 from magnet_service.generator import TABLE, Node
 from magnet_service.geometry.engine import stopped
-from magnet_service.geometry.traversal import Traversal
+from magnet_service.geometry.traversal import Traversal, shape_of
 from magnet_service.geometry.vertices import Frames, changed
 
 __all__ = ["count_by_reach"]
@@ -134,7 +134,8 @@ class Counter:
 def feeds_of(layers: Traversal, max_memory: int | None) -> list[Feed]:
     """What feeds each first layer."""
     dim = layers.generator.latent_dim
-    entries = sum(sum(inputs_of(layers, node)) for node in compress(layers.nodes, layers.first))
+    sources = [source for node in compress(layers.nodes, layers.first) for source in node.inputs]
+    entries = sum(prod(shape_of(layers.generator, source)) for source in sources)
     needed = 8 * dim * (layers.row_numbers + entries)
     if max_memory is not None and needed > max_memory:
         raise out_of_memory("The Jacobian of the first layers", needed, max_memory)
@@ -155,12 +156,6 @@ def feeds_of(layers: Traversal, max_memory: int | None) -> list[Feed]:
     identity = torch.eye(dim, dtype=torch.float64, device=layers.generator.device)
     layers.observe(identity.new_zeros(1, dim), identity[None], observe)
     return feeds
-
-
-def inputs_of(layers: Traversal, node: Node) -> list[int]:
-    """Numbers in one row of each input of a node."""
-    graph = layers.generator.graph
-    return [prod(graph.nodes[source - 1].shape if source else graph.latent_shape) for source in node.inputs]
 
 
 def overtaken(entries: Tensor, moves: Tensor, places: Tensor, ball: bool, radius: float) -> Tensor:

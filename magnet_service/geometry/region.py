@@ -13,8 +13,9 @@ from torch import Tensor
 from magnet_service.errors import InvalidInput, OutOfMemory
 from magnet_service.generator import TABLE, Generator, Manifold, Node, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
-from magnet_service.generator.pattern import joined_states
+from magnet_service.generator.pattern import joined_states, rows_of
 from magnet_service.geometry.engine import Engine, stopped
+from magnet_service.geometry.footprint import numbers_at_work
 from magnet_service.geometry.half_spaces import (
     OF_BOX,
     HalfSpaces,
@@ -22,13 +23,13 @@ from magnet_service.geometry.half_spaces import (
     box_half_spaces,
     joined_half_spaces,
 )
-from magnet_service.geometry.layers import Layer, contests_of, layers_of, widest
+from magnet_service.geometry.layers import Layer, contests_of, layers_of
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.geometry.redundancy import irredundant
 
 __all__ = ["Region", "region_at"]
 
-COPIES = 4
+COPIES = 5
 """Tensors of the widest layer's tangents that one push holds at once, with what is made of them at a layer of units."""
 
 
@@ -43,6 +44,8 @@ class Region:
         matrix: A of G(z') = A z' + c on the region, the output flattened.
         shift: c.
         half_spaces: their intersection is the region, with its boundary.
+        radius: distance from the latent to the nearest other region, a box aside; infinite where there is none. Inside
+            of the ball of that radius the pattern is constant.
         unconstrained: how many bounds of units carry no constraint, because their gradient is zero on the region.
         minimal: whether no half-space is redundant. False where that was not asked for, and where the region has no
             inside (its latent is on a boundary whose tie rule leaves no room), since then it is not well defined.
@@ -55,21 +58,16 @@ class Region:
     matrix: Float[Tensor, "output latent"]
     shift: Float[Tensor, " output"]
     half_spaces: HalfSpaces
+    radius: float
     unconstrained: int
     minimal: bool
     layers: tuple[Layer, ...]
 
     @property
     def nearest(self) -> int | None:
-        """Number of the half-space of a unit whose hyperplane is nearest to the latent; None where there is none."""
+        """Number of the listed half-space of a unit that is nearest to the latent; None where no unit's is listed."""
         distances = self.half_spaces.distances.masked_fill(self.half_spaces.nodes == OF_BOX, torch.inf)
-        return int(distances.argmin()) if len(distances) and bool(distances.isfinite().any()) else None
-
-    @property
-    def radius(self) -> float:
-        """Distance from the latent to the nearest other region, a box aside; infinite where there is none."""
-        nearest = self.nearest
-        return torch.inf if nearest is None else float(self.half_spaces.distances[nearest])
+        return int(distances.argmin()) if bool(distances.isfinite().any()) else None
 
     def contains(self, latents: Float[Tensor, "points latent"], slack: float = 0.0) -> Bool[Tensor, " points"]:
         """Whether each point is in the region, or outside of a half-space by at most `slack`."""
@@ -103,7 +101,7 @@ def region_at(
         generator: the generator, piecewise affine up to the manifold's value.
         latent: z.
         manifold: PRE_ACTIVATION for what feeds the smooth head, OUTPUT or FEATURES where nothing smooth is before them.
-        minimal: leave out half-spaces that are redundant: those without which the region stays the same.
+        minimal: leave out half-spaces that are redundant: those without which the region (in the box) stays the same.
         box: (low, high) of every coordinate; its sides are added to the half-spaces, and those of units that lie
             outside of it are redundant.
         engine: device and memory to compute with; its precision is not read, regions are float64. Without a bound
@@ -121,8 +119,8 @@ def region_at(
         OutOfMemory: the half-spaces need more than the bound; `radii` and `same_region` store none.
         Cancelled: `should_stop` answered true.
 
-    Accuracy: rounding of float64. A unit within rounding of its breakpoint may be on either side; a gradient or
-        difference of entries that is zero but for rounding makes a half-space where a unit's pre-activation cancels.
+    Accuracy: rounding of float64. A unit within rounding of its breakpoint may be on either side; a pre-activation that
+        cancels but for rounding has a half-space where rounding puts it.
     Cost: d tangents pushed forward, one number a half-space and coordinate. `minimal`: one linear program a half-space.
     References: Balestriero and Baraniuk, Mad Max, 1805.06576.
 
@@ -143,7 +141,10 @@ def region_at(
         _fits(placed, layers, manifold, engine)
         stopped(should_stop)
         found, matrix, value, pattern, unconstrained = _pushed(placed, rows, at, layers, manifold)
-        half_spaces = joined_half_spaces(found + ([] if box is None else [box_half_spaces(at, *box)]), len(at))
+        half_spaces = joined_half_spaces(found, len(at))
+        radius = float(half_spaces.distances.min()) if len(half_spaces) else torch.inf
+        if box is not None:
+            half_spaces = joined_half_spaces([half_spaces, box_half_spaces(at, *box)], len(at))
     kept = irredundant(half_spaces, should_stop) if minimal else None
     return Region(
         latent=at,
@@ -152,6 +153,7 @@ def region_at(
         matrix=matrix,
         shift=value - matrix @ at,
         half_spaces=half_spaces if kept is None else half_spaces.chosen(kept),
+        radius=radius,
         unconstrained=unconstrained,
         minimal=kept is not None,
         layers=layers,
@@ -172,7 +174,7 @@ def _pushed(
         nonlocal idle, finite
         layer, rule = layers[len(found)], TABLE[node.operation].states
         if rule is not None:
-            states.append(rule(node, inputs).flatten(1))
+            states.append(rows_of(rule(node, inputs)))
         for value in (*inputs, *tangents):
             finite &= value is None or value.isfinite().all()
         made, without = bounds_of_layer(layer, node, contests.get(layer.node), states[-1][0], inputs, tangents, at)
@@ -207,7 +209,7 @@ def _fits(generator: Generator, layers: Sequence[Layer], manifold: Manifold, eng
     """Refuses half-spaces that do not fit."""
     d, width = generator.latent_dim, generator.output_dim_of(manifold)
     rows = [layer.units * (layer.entries - 1 if layer.entries else min(2, len(layer.breakpoints))) for layer in layers]
-    needed = 8 * d * (2 * sum(rows) + width + COPIES * widest(generator, layers, manifold))
+    needed = 8 * d * (2 * sum(rows) + width + numbers_at_work(generator, layers, manifold, COPIES))
     bound = engine.max_memory if engine.max_memory is not None else default_max_memory(engine.device)
     if needed > bound:
         raise OutOfMemory(

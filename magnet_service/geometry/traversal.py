@@ -14,7 +14,7 @@ from magnet_service.generator import TABLE, Generator, Kind, Manifold, Node, Pre
 from magnet_service.generator.affinity import require_piecewise_affine
 from magnet_service.generator.execution import Plan, Visit, Watch, execute
 
-__all__ = ["Traversal", "finite_latents", "traversal_of"]
+__all__ = ["Traversal", "finite_latents", "shape_of", "traversal_of"]
 
 CONVOLUTIONS = ("convolution", "transposed_convolution")
 

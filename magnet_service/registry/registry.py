@@ -21,6 +21,7 @@ from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
+from magnet_service.registry.pattern_shelf import PatternShelf
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
@@ -70,6 +71,7 @@ class Registry:
         self._max_bank_rows = max_bank_rows
         self.max_tiles = max_tiles
         self.max_memory = default_max_memory(self._device) if max_memory is None else max_memory
+        self.patterns = PatternShelf()
         self._errors = KnownErrors()
 
     def engine(self, precision: Precision = Precision.FLOAT32) -> Engine:
@@ -169,7 +171,7 @@ class Registry:
 
         Accuracy: rounding of the precision; log-volumes as `volumes`.
         """
-        self._check_rows(len(latents), "latents")
+        self.check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
         engine = self.engine(precision)
         if wanted.log_volumes:
@@ -209,7 +211,7 @@ class Registry:
 
         Accuracy: as `geometry.volumes`.
         """
-        self._check_rows(len(latents), "latents")
+        self.check_rows(len(latents), "latents")
         _check_top_k(top_k, held)
         engine = self.engine(precision)
         error = self._errors.checked(held, engine, manifold, top_k, should_stop)
@@ -264,7 +266,8 @@ class Registry:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
         return describe_polarity(self.banks, self.get(reference, request.condition), request)
 
-    def _check_rows(self, rows: int, field: str) -> None:
+    def check_rows(self, rows: int, field: str) -> None:
+        """InvalidInput for more rows than one call may have."""
         if rows > self.max_count:
             raise InvalidInput(f"{rows:,} rows; send at most {self.max_count:,} in one call.", field=field)
 

@@ -33,13 +33,14 @@ class Backend:
     operations: OperationBoard
     max_message_bytes: int
 
-    def check_size(self, rows: int, row_bytes: int, field: str) -> None:
+    def check_size(self, rows: int, row_bytes: int, field: str, instead: str = "") -> None:
         """Refuses an answer that would not fit in one message, before anything is computed.
 
         Arguments:
             rows: of the answer.
             row_bytes: largest size of one.
             field: what the caller may make smaller; `outputs` where the rows cannot be fewer, a tile of a stream.
+            instead: what to write, where it is not fewer rows, a stream or less in each row.
 
         Raises:
             InvalidInput: reason MESSAGE_TOO_LARGE; the message names the largest number of rows that fits.
@@ -48,10 +49,12 @@ class Backend:
         """
         most = (self.max_message_bytes - _FRAME_BYTES) // row_bytes
         if rows > most:
-            fewer = "" if field == "outputs" else f"at most {most:,} rows at once, or stream them, or "
+            if not instead:
+                fewer = "" if field == "outputs" else f"at most {most:,} rows at once, or stream them, or "
+                instead = f"ask for {fewer}less in each row (outputs)"
             raise InvalidInput(
                 f"{rows:,} rows of {row_bytes:,} bytes do not fit in one message of {self.max_message_bytes:,} bytes: "
-                f"ask for {fewer}less in each row (outputs).",
+                f"{instead}.",
                 field=field,
                 reason="MESSAGE_TOO_LARGE",
                 metadata={"rows": str(most)},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -66,12 +66,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Callable[[bytes, Any], Any]:
         async def call(data: bytes, context: Context) -> Any:
             with self._logged(method) as outcome:
+                own: Container[str] = ()
                 try:
-                    response = await behaviour(decoded(data, read), context)
+                    request = decoded(data, read)
+                    own = request.DESCRIPTOR.fields_by_name
+                    response = await behaviour(request, context)
                 except asyncio.CancelledError:
                     raise
                 except Exception as error:
-                    await _abort(context, self._failed(error, outcome))
+                    await _abort(context, self._failed(error, outcome, own))
                 outcome["code"] = grpc.StatusCode.OK.name
                 return response
 
@@ -82,13 +85,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Callable[[bytes, Any], Any]:
         async def call(data: bytes, context: Context) -> AsyncIterator[Any]:
             with self._logged(method) as outcome:
+                own: Container[str] = ()
                 try:
-                    async for response in behaviour(decoded(data, read), context):
+                    request = decoded(data, read)
+                    own = request.DESCRIPTOR.fields_by_name
+                    async for response in behaviour(request, context):
                         yield response
                 except (asyncio.CancelledError, GeneratorExit):
                     raise
                 except Exception as error:
-                    await _abort(context, self._failed(error, outcome))
+                    await _abort(context, self._failed(error, outcome, own))
                 outcome["code"] = grpc.StatusCode.OK.name
 
         return call
@@ -105,10 +111,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self.in_flight -= 1
             self._log.info("call", **outcome, ms=round(1e3 * (time.perf_counter() - start), 2))
 
-    def _failed(self, error: Exception, outcome: dict[str, str]) -> status_pb2.Status:
+    def _failed(self, error: Exception, outcome: dict[str, str], own: Container[str]) -> status_pb2.Status:
         if isinstance(error, MagnetError):
             outcome["code"] = code_of(error).name
-            return status_of(error, outcome["request_id"])
+            return status_of(error, outcome["request_id"], own)
         outcome["code"] = grpc.StatusCode.INTERNAL.name
         self._log.error("unexpected failure", exc_info=error, **outcome)
         return internal_status(outcome["request_id"])

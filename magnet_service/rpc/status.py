@@ -6,7 +6,7 @@ ResourceInfo where something named does not exist or is taken, RetryInfo where a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 
 import grpc
@@ -78,12 +78,13 @@ def code_of(error: MagnetError) -> grpc.StatusCode:
     return next(CODES[base] for base in type(error).__mro__ if base in CODES)
 
 
-def status_of(error: MagnetError, request_id: str) -> status_pb2.Status:
+def status_of(error: MagnetError, request_id: str, own: Container[str] = ()) -> status_pb2.Status:
     """Writes an expected error as `google.rpc.Status`.
 
     Arguments:
         error: what happened; its message is sent as it is.
         request_id: under which the server logged the call.
+        own: names of the request's fields, which stand for themselves.
 
     Returns:
         The status with its details.
@@ -98,7 +99,7 @@ def status_of(error: MagnetError, request_id: str) -> status_pb2.Status:
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
     if error.field is not None:
-        path = _PATHS.get(error.field, error.field)
+        path = error.field if error.field in own else _PATHS.get(error.field, error.field)
         pairs = error.violations if isinstance(error, InvalidRequest) else ((path, error.message),)
         violations = [error_details_pb2.BadRequest.FieldViolation(field=f, description=text) for f, text in pairs]
         details.append(error_details_pb2.BadRequest(field_violations=violations))

@@ -107,6 +107,16 @@ def test_a_pool_has_the_place_of_its_maximum_as_state() -> None:
     assert found.tolist() == [[1, 2], [0, 3]]
 
 
+class Largest(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.relu(z.amax(1, keepdim=True)) + torch.relu(z.amax(1) - 2.5).unsqueeze(1)
+
+
+def test_units_over_whole_rows_have_states() -> None:
+    found = activation_pattern(Generator.from_module(Largest(), 3), torch.tensor([[1.0, 3.0, 2.0], [-1.0, -2.0, -3.0]]))
+    assert found.tolist() == [[1, 1, 1, 1], [0, 0, 0, 0]]
+
+
 def test_a_linear_generator_has_one_empty_pattern() -> None:
     assert activation_pattern(generator_of(by_name("linear")), torch.zeros(3, 6)).shape == (3, 0)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from magnet_service.errors import Cancelled, InvalidInput, OutOfMemory, Refused
 from magnet_service.generator import Generator, Manifold, Precision, activation_pattern
 from magnet_service.geometry import local_complexity, random_frames
-from magnet_service.geometry.complexity import DEFAULT_DIRECTIONS, Estimator
+from magnet_service.geometry.complexity import DEFAULT_DIRECTIONS, ComplexityEstimator
 from tests.generator.conditional_nets import Concatenated
 from tests.generator.families import FAMILIES, Family, by_name, generator_of
 from tests.geometry.oracles import dense, random_latents
@@ -115,10 +115,10 @@ def test_first_layers_in_closed_form_are_those_at_the_vertices(family: Family, s
     assert family.name == "linear" or closed.layers[:1] == at_vertices.layers[:1] != ()
 
 
-@pytest.mark.parametrize("estimator", list(Estimator))
-def test_a_first_unit_counts_where_its_hyperplane_is_as_near_as_the_radius(estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", list(ComplexityEstimator))
+def test_a_first_unit_counts_where_its_hyperplane_is_as_near_as_the_radius(estimator: ComplexityEstimator) -> None:
     module, latents = dense(5, 60, 7, seed=2).double(), random_latents(3, 50, 5, torch.float64)
-    ball = estimator is Estimator.BALL
+    ball = estimator is ComplexityEstimator.BALL
     found = local_complexity(
         Generator.from_module(module, 5), latents, radius=0.2, directions=None if ball else 3, estimator=estimator
     )
@@ -197,7 +197,7 @@ def test_a_scale_given_to_a_unit_and_taken_from_the_next_layer_changes_nothing()
         scaled[0].bias.mul_(scale)
         scaled[2].weight.div_(scale)
     latents = random_latents(5, 60, 6, torch.float64)
-    for estimator in Estimator:
+    for estimator in ComplexityEstimator:
         found, wanted = (
             local_complexity(Generator.from_module(net, 6), latents, radius=0.3, estimator=estimator)
             for net in (scaled, module)
@@ -206,8 +206,8 @@ def test_a_scale_given_to_a_unit_and_taken_from_the_next_layer_changes_nothing()
         assert wanted.total.any()
 
 
-@pytest.mark.parametrize("estimator", list(Estimator))
-def test_a_larger_radius_never_counts_less_in_the_first_layer(estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", list(ComplexityEstimator))
+def test_a_larger_radius_never_counts_less_in_the_first_layer(estimator: ComplexityEstimator) -> None:
     # L3
     family = by_name("hardtanh")
     radii = (0.01, 0.1, 0.3, 1.0, 3.0)
@@ -221,8 +221,8 @@ def test_a_larger_radius_never_counts_less_in_the_first_layer(estimator: Estimat
     assert counts[0].sum() < counts[-1].sum()
 
 
-@pytest.mark.parametrize("estimator", list(Estimator))
-def test_a_linear_network_has_none(estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", list(ComplexityEstimator))
+def test_a_linear_network_has_none(estimator: ComplexityEstimator) -> None:
     # L4
     found = local_complexity(generator_of(by_name("linear")), torch.randn(3, 6), radius=2.0, estimator=estimator)
     assert found.by_layer.shape == (3, 0)
@@ -234,7 +234,7 @@ def test_units_that_no_latent_bends_never_count() -> None:
     with torch.no_grad():
         module[0].weight.zero_()
         module[0].bias.copy_(torch.tensor([-1.0, 0.0, 0.0, 1.0, 2.0, 3.0]))
-    for estimator in Estimator:
+    for estimator in ComplexityEstimator:
         assert not local_complexity(
             Generator.from_module(module, 2), torch.randn(4, 2), radius=10.0, estimator=estimator
         ).total.any()
@@ -283,8 +283,8 @@ def test_given_frames_are_those_used() -> None:
     assert torch.equal(shared.total, one_by_one(generator, latents, own[2:3], 0.5).sum(1))
 
 
-@pytest.mark.parametrize("estimator", list(Estimator))
-def test_no_latents_have_no_counts(estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", list(ComplexityEstimator))
+def test_no_latents_have_no_counts(estimator: ComplexityEstimator) -> None:
     found = local_complexity(generator_of(by_name("mlp")), torch.zeros(0, 6), radius=0.5, estimator=estimator)
     assert found.total.shape == (0,)
     assert found.by_layer.shape == (0, len(found.layers))
@@ -297,8 +297,8 @@ def test_answers_may_be_written_to() -> None:
 
 
 @pytest.mark.parametrize("name", ["dcgan", "pooled", "extrema", "residual"])
-@pytest.mark.parametrize("estimator", list(Estimator))
-def test_a_tight_bound_on_memory_counts_the_same(name: str, estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", list(ComplexityEstimator))
+def test_a_tight_bound_on_memory_counts_the_same(name: str, estimator: ComplexityEstimator) -> None:
     family = by_name(name)
     generator, latents = generator_of(family), family.latents(4)
     free = local_complexity(generator, latents, radius=0.4, estimator=estimator)
@@ -315,8 +315,8 @@ def test_a_tight_bound_on_memory_counts_the_same(name: str, estimator: Estimator
         assert torch.equal(found.by_layer, free.by_layer)
 
 
-@pytest.mark.parametrize("estimator", list(Estimator))
-def test_it_stops_when_asked_to(estimator: Estimator) -> None:
+@pytest.mark.parametrize("estimator", list(ComplexityEstimator))
+def test_it_stops_when_asked_to(estimator: ComplexityEstimator) -> None:
     asked = iter([False, True, True])
     generator = Generator.from_module(dense(6, 4000, 4, seed=1), 6)
     with pytest.raises(Cancelled):

@@ -7,7 +7,7 @@ import torch
 
 from magnet_service.config import BUNDLED
 from magnet_service.generator import Generator, Manifold, Precision, read_archive
-from magnet_service.geometry import Engine, forward, volumes
+from magnet_service.geometry import Engine, forward, hyperplane_distances, local_complexity, volumes
 
 pytestmark = [
     pytest.mark.cuda,
@@ -46,3 +46,20 @@ def test_pages_of_whole_tiles_are_the_same_bytes(generator: Generator, latents: 
     whole, page = volumes(generator, latents, engine=engine), volumes(generator, latents[16:48], engine=engine)
     assert torch.equal(whole.log_singular_values[16:48], page.log_singular_values)
     assert torch.equal(forward(engine, generator, latents)[16:48], forward(engine, generator, latents[16:48]))
+
+
+@pytest.mark.parametrize("estimator", ["vertices", "frame", "ball"])
+def test_local_complexity_agrees_with_the_cpu(generator: Generator, latents: torch.Tensor, estimator: str) -> None:
+    here = local_complexity(generator, latents, radius=0.1, estimator=estimator)
+    there = local_complexity(generator.to(device="cuda"), latents, radius=0.1, estimator=estimator)
+    assert there.by_layer.device.type == "cpu"
+    # A unit within rounding of its breakpoint may fall on the other side: a few, never many.
+    assert (there.by_layer - here.by_layer).abs().sum() <= 2
+
+
+@pytest.mark.parametrize("space", ["latent", "layer"])
+def test_distances_to_hyperplanes_agree_with_the_cpu(generator: Generator, latents: torch.Tensor, space: str) -> None:
+    here = hyperplane_distances(generator, latents, space=space)
+    there = hyperplane_distances(generator.to(device="cuda"), latents, space=space)
+    torch.testing.assert_close(there.mean, here.mean, rtol=1e-9, atol=0)
+    assert torch.equal(there.counted, here.counted)

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from magnet_service.errors import Cancelled, InvalidInput, OutOfMemory, Refused
 from magnet_service.generator import Generator, Manifold, Precision, activation_pattern
-from magnet_service.geometry import Engine, Region, region_at, same_region
+from magnet_service.generator.composition import Composition
+from magnet_service.geometry import Engine, Region, patterns_of, radii, region_at, same_region
 from magnet_service.geometry.codes import codes_at
 from magnet_service.geometry.layers import contests_of, layers_of
 from tests.generator.families import FAMILIES, Family, by_name, generator_of
@@ -182,38 +183,36 @@ def test_a_region_without_inside() -> None:
     assert region.contains(torch.tensor([[0.0, 5.0], [0.1, 5.0], [-0.1, 5.0]])).tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("largest", [True, False])
-@pytest.mark.parametrize("latent", list(itertools.product((-1.0, 0.0, 1.0), repeat=2)))
-def test_of_equal_entries_the_walls_are_those_of_the_one_taken(latent: tuple[float, float], largest: bool) -> None:
-    def chosen(layers: nn.ModuleList, z: Tensor) -> Tensor:
-        pair = torch.stack([z, z.flip(1)], 1)  # maxout
-        both = (torch.maximum if largest else torch.minimum)(z, z.flip(1))
-        return torch.cat([both, pair.amax(1) if largest else pair.amin(1)], 1)
+class Best(nn.Module):
+    """The larger or smaller of two numbers, as a choice between two values or over a dimension."""
 
-    generator = Generator.from_module(Chosen(chosen), 2).to(precision=Precision.FLOAT64)
-    at = torch.tensor(latent, dtype=torch.float64)
-    region = region_at(generator, at)
-    _, tangents = generator.push(at[None])
-    assert torch.equal(region.matrix, tangents[0].mT)
-    tie = latent[0] == latent[1]
-    assert (region.radius == 0) == tie
-    # A step inside of the half-spaces changes no state: the walls belong to the state that the tie rule chose.
-    for move in ([1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]):
-        point = at + 1e-3 * torch.tensor(move, dtype=torch.float64)
-        strict = bool((region.half_spaces.normals @ point < region.half_spaces.offsets).all())
-        same = bool(same_region(generator, point, at))
-        assert strict <= same
-        if not tie:
-            assert strict == same
-
-
-class Chosen(nn.Module):
-    def __init__(self, rule: object) -> None:
+    def __init__(self, largest: bool, choice: bool) -> None:
         super().__init__()
-        self.rule = rule
+        self.largest, self.choice = largest, choice
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.rule(None, z)
+        if self.choice:
+            return (torch.maximum if self.largest else torch.minimum)(z[:, :1], z[:, 1:])
+        return z.amax(1, keepdim=True) if self.largest else z.amin(1, keepdim=True)
+
+
+@pytest.mark.parametrize("choice", [True, False])
+@pytest.mark.parametrize("largest", [True, False])
+def test_of_equal_entries_the_walls_are_those_of_the_one_taken(largest: bool, choice: bool) -> None:
+    generator = Generator.from_module(Best(largest, choice), 2).to(precision=Precision.FLOAT64)
+    for latent in itertools.product((-1.0, 0.0, 1.0), repeat=2):
+        at = torch.tensor(latent, dtype=torch.float64)
+        region = region_at(generator, at)
+        assert torch.equal(region.matrix, generator.push(at[None])[1][0].mT)
+        assert (region.radius == 0) == (latent[0] == latent[1])
+        for move in itertools.product((-1e-3, 0.0, 1e-3), repeat=2):
+            point = at + torch.tensor(move, dtype=torch.float64)
+            if move[0] == move[1]:
+                assert region.contains(point[None], 1e-12).all()
+                continue
+            patterns = activation_pattern(generator, torch.stack([at, point]))
+            same = torch.equal(patterns[0], patterns[1])
+            assert bool(region.contains(point[None])) == bool(same_region(generator, point, at)) == same
 
 
 def test_a_dead_window_has_no_walls_of_its_own() -> None:
@@ -226,6 +225,21 @@ def test_a_dead_window_has_no_walls_of_its_own() -> None:
     assert region.half_spaces.distances[4] == pytest.approx(2 / 2**0.5)
 
 
+def test_entries_that_differ_by_rounding_are_one() -> None:
+    class Twice(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            once = z[:, :1] * 0.3 + z[:, 1:] * 0.7
+            again = z[:, :1] * 0.1 * 3.0 + z[:, 1:] * 0.7
+            return torch.stack([once, again, -once], 1).amax(1)
+
+    generator, at = Generator.from_module(Twice(), 2), torch.tensor([1.0, 2.0])
+    region = region_at(generator, at)
+    assert region.half_spaces.contenders.tolist() == [2]
+    assert region.unconstrained == 1
+    assert region.radius == pytest.approx(1.7 / (0.3**2 + 0.7**2) ** 0.5)
+    assert radii(generator, at[None]).radius.item() == pytest.approx(region.radius)
+
+
 def test_tiny_weights_have_walls_where_they_are() -> None:
     layer = nn.Linear(2, 1).double()
     with torch.no_grad():
@@ -233,6 +247,20 @@ def test_tiny_weights_have_walls_where_they_are() -> None:
         layer.bias.fill_(5e-200)
     region = region_at(Generator.from_module(nn.Sequential(layer, nn.ReLU()), 2), torch.zeros(2))
     assert region.radius == pytest.approx(1.0)
+
+
+def test_a_unit_over_the_whole_row() -> None:
+    class Largest(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.relu(z.amax(1) - 2.5).unsqueeze(1)
+
+    generator, at = Generator.from_module(Largest(), 3), torch.tensor([1.0, 3.0, 2.0])
+    region = region_at(generator, at)
+    assert region.half_spaces.contenders.tolist() == [0, 2, -1]
+    expected = torch.tensor([2 / 2**0.5, 1 / 2**0.5, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(region.half_spaces.distances, expected)
+    assert radii(generator, at[None]).radius.tolist() == [0.5]
+    assert patterns_of(generator, at[None]).words.tolist() == [[1, 0, 1]]
 
 
 def test_a_linear_generator_is_one_region() -> None:
@@ -254,8 +282,26 @@ def test_the_sides_of_a_box_are_walls_but_no_unit() -> None:
     assert names == ["relu[0]", "relu[1]", "box[0]", "box[1]"]
     assert region.half_spaces.sides.tolist() == [-1, -1, 1, 1]
     assert region.radius == 0.5
+    inner = region_at(generator, torch.tensor([0.9, 0.5]), box=(0.25, 1.0), minimal=True)
+    assert (inner.radius, inner.nearest, len(inner.half_spaces)) == (0.5, None, 4)
     outside = region_at(generator, torch.tensor([-0.9, -0.5]), box=(-1.0, -0.25), minimal=True)
     assert [outside.name_of(row) for row in range(4)] == ["box[0]", "box[0]", "box[1]", "box[1]"]
+
+
+def test_features_have_units_of_their_own() -> None:
+    features = Generator.from_module(dense(4, 7, 2, seed=6), 4).graph
+    plain = Generator.from_module(dense(3, 5, 4, seed=5), 3)
+    generator, at = plain.composed(Composition(features=features)), torch.tensor([0.2, -0.4, 0.1])
+    region = region_at(generator, at, manifold=Manifold.FEATURES)
+    both = nn.Sequential(dense(3, 5, 4, seed=5), dense(4, 7, 2, seed=6)).double()
+    torch.testing.assert_close(region.matrix, torch.func.jacrev(lambda z: both(z[None])[0])(at.double()))
+    assert len(region.pattern) == 12
+    exact = generator.to(precision=Precision.FLOAT64)
+    assert torch.equal(region.pattern, activation_pattern(exact, at.double()[None], Manifold.FEATURES)[0])
+    assert len(region_at(generator, at).pattern) == 5
+    assert patterns_of(generator, at[None], manifold=Manifold.FEATURES).units == 12
+    with pytest.raises(Refused, match="feature network"):
+        region_at(plain, at, manifold=Manifold.FEATURES)
 
 
 def test_what_has_no_region_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Lines that cut a window: how many tiles there are, and that they stay a subdivision whatever the lines (T1 to T3, T6)."""
+"""Lines that cut a window: how many tiles, and that they stay a subdivision whatever the lines (T1 to T3, T6)."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def extremum_forward(node: Node, inputs: Sequence[Tensor], constants: Mapping[st
 
 def extremum_states(node: Node, inputs: Sequence[Tensor]) -> Tensor:
     """Place of each entry taken."""
-    return places(node, inputs[0]).to(torch.int32)
+    return places(node, inputs[0]).to(torch.int32).reshape(inputs[0].shape[0], *node.shape)
 
 
 def extremum_contenders(node: Node, shapes: Sequence[tuple[int, ...]]) -> Tensor:

@@ -251,6 +251,6 @@ class Sheet:
         return found
 
     def _blocks(self, at: int, end: int, width: int) -> Iterator[tuple[int, int]]:
-        step = max(64, _BLOCK_BYTES // (8 * max(width, self.width)))
+        step = max(64, _BLOCK_BYTES // (8 * max(width, self.width, 1)))
         for first in range(at, end, step):
             yield first, min(first + step, end)

@@ -12,7 +12,8 @@ import structlog
 from magnet.v1 import geometry_pb2, geometry_pb2_grpc
 from magnet_service.registry import Sliced
 from magnet_service.registry.slices import boundary_density, layers_of, patterns_of, sliced, volumes_of
-from magnet_service.rpc.backend import CHUNK_BYTES, Backend
+from magnet_service.rpc.backend import CHUNK_BYTES
+from magnet_service.rpc.servicers.regions import RegionCalls
 from magnet_service.rpc.wire.conditions import condition_from
 from magnet_service.rpc.wire.generators import volumes_message
 from magnet_service.rpc.wire.requests import manifold_from, precision_from
@@ -24,15 +25,12 @@ from magnet_service.rpc.worker import StopSignal
 __all__ = ["GeometryServicer"]
 
 
-class GeometryServicer(geometry_pb2_grpc.GeometryServiceServicer):
+class GeometryServicer(RegionCalls, geometry_pb2_grpc.GeometryServiceServicer):
     """Measures latents that clients send, and cuts slices into tiles.
 
     Arguments:
         backend: registry and worker.
     """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
 
     async def LogVolume(self, request: geometry_pb2.LogVolumeRequest, context: Any) -> geometry_pb2.LogVolumeResponse:
         """Computes log singular values, rank and log-volumes."""

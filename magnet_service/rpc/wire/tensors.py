@@ -78,42 +78,43 @@ def floats_from(tensor: types_pb2.Tensor, axes: int, field: str) -> npt.NDArray[
     return np.frombuffer(tensor.data, dtype).reshape(shape)
 
 
-def latents_from(tensor: types_pb2.Tensor, width: int, precision: Precision) -> npt.NDArray[np.floating]:
+def latents_from(
+    tensor: types_pb2.Tensor, width: int, precision: Precision, field: str = "latents"
+) -> npt.NDArray[np.floating]:
     """Reads latents that a client sent.
 
     Arguments:
         tensor: its message.
         width: latent dimension d of the generator.
         precision: in which they are computed.
+        field: of the request, for messages.
 
     Returns:
         Float32 or float64, [rows, d], finite; a read-only view of the message's data.
 
     Raises:
         InvalidInput: no floats, another width, no rows, data of another length, or a value that is not finite in
-            that precision; the message names the first such row and the field is `latents`.
+            that precision; the message names the first such row and the field is `field`.
 
     Accuracy: exact.
     """
     dtype = _TYPES[tensor.type]
     shape = tuple(tensor.shape)
     if dtype.kind != "f":
-        raise InvalidInput("latents must be TYPE_FLOAT32 or TYPE_FLOAT64.", field="latents")
+        raise InvalidInput(f"{field} must be TYPE_FLOAT32 or TYPE_FLOAT64.", field=field)
     if len(shape) != 2 or shape[1] != width:
-        raise InvalidInput(
-            f"latents have shape {list(shape)}; write one row of {width} numbers a latent.", field="latents"
-        )
+        raise InvalidInput(f"{field} have shape {list(shape)}; write one row of {width} numbers a latent.", field=field)
     if shape[0] < 1:
-        raise InvalidInput("There are no latents; send at least one row.", field="latents")
+        raise InvalidInput(f"There are no {field}; send at least one row.", field=field)
     if len(tensor.data) != math.prod(shape) * dtype.itemsize:
         raise InvalidInput(
-            f"latents of shape {list(shape)} take {math.prod(shape) * dtype.itemsize} bytes, not {len(tensor.data)}.",
-            field="latents",
+            f"{field} of shape {list(shape)} take {math.prod(shape) * dtype.itemsize} bytes, not {len(tensor.data)}.",
+            field=field,
         )
     array: npt.NDArray[np.floating] = np.frombuffer(tensor.data, dtype).reshape(shape)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
-        raise InvalidInput(f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field="latents")
+        raise InvalidInput(f"Latent {int(np.argmin(finite))} is not finite; send finite numbers only.", field=field)
     if precision is not Precision.FLOAT64 and dtype.itemsize > 4:
         with np.errstate(over="ignore"):
             finite = np.isfinite(array.astype(np.float32)).all(axis=1)
@@ -121,6 +122,6 @@ def latents_from(tensor: types_pb2.Tensor, width: int, precision: Precision) -> 
             raise InvalidInput(
                 f"Latent {int(np.argmin(finite))} is not finite in float32; send smaller values, or ask for precision "
                 "FLOAT64.",
-                field="latents",
+                field=field,
             )
     return array

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from magnet.v1 import geometry_pb2 as magnet_dot_v1_dot_geometry__pb2
+from magnet.v1 import regions_pb2 as magnet_dot_v1_dot_regions__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -50,6 +51,36 @@ class GeometryServiceStub:
                 request_serializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityRequest.SerializeToString,
                 response_deserializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityResponse.FromString,
                 _registered_method=True)
+        self.LocalComplexity = channel.unary_unary(
+                '/magnet.v1.GeometryService/LocalComplexity',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.LocalComplexityRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.LocalComplexityResponse.FromString,
+                _registered_method=True)
+        self.LogDensity = channel.unary_unary(
+                '/magnet.v1.GeometryService/LogDensity',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.LogDensityRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.LogDensityResponse.FromString,
+                _registered_method=True)
+        self.Region = channel.unary_unary(
+                '/magnet.v1.GeometryService/Region',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.RegionRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.RegionResponse.FromString,
+                _registered_method=True)
+        self.Patterns = channel.unary_unary(
+                '/magnet.v1.GeometryService/Patterns',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.PatternsRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.PatternsResponse.FromString,
+                _registered_method=True)
+        self.NearestPatterns = channel.unary_unary(
+                '/magnet.v1.GeometryService/NearestPatterns',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.NearestPatternsRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.NearestPatternsResponse.FromString,
+                _registered_method=True)
+        self.AffineRows = channel.unary_unary(
+                '/magnet.v1.GeometryService/AffineRows',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.AffineRowsRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.AffineRowsResponse.FromString,
+                _registered_method=True)
 
 
 class GeometryServiceServicer:
@@ -78,6 +109,48 @@ class GeometryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LocalComplexity(self, request, context):
+        """Counts the units whose state changes in a small neighbourhood of each latent, layer by layer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LogDensity(self, request, context):
+        """Computes the log density of each latent's image on the manifold, or a score with fewer singular values.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Region(self, request, context):
+        """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Patterns(self, request, context):
+        """Computes activation patterns, and in how many units of each layer they differ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NearestPatterns(self, request, context):
+        """Finds the rows of a bank whose activation patterns differ from a latent's in the fewest units.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AffineRows(self, request, context):
+        """Computes rows of the affine map on the region of each latent, and its Lipschitz constant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GeometryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +168,36 @@ def add_GeometryServiceServicer_to_server(servicer, server):
                     servicer.HyperplaneDensity,
                     request_deserializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityRequest.FromString,
                     response_serializer=magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityResponse.SerializeToString,
+            ),
+            'LocalComplexity': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocalComplexity,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.LocalComplexityRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.LocalComplexityResponse.SerializeToString,
+            ),
+            'LogDensity': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogDensity,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.LogDensityRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.LogDensityResponse.SerializeToString,
+            ),
+            'Region': grpc.unary_unary_rpc_method_handler(
+                    servicer.Region,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.RegionRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.RegionResponse.SerializeToString,
+            ),
+            'Patterns': grpc.unary_unary_rpc_method_handler(
+                    servicer.Patterns,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.PatternsRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.PatternsResponse.SerializeToString,
+            ),
+            'NearestPatterns': grpc.unary_unary_rpc_method_handler(
+                    servicer.NearestPatterns,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.NearestPatternsRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.NearestPatternsResponse.SerializeToString,
+            ),
+            'AffineRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.AffineRows,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.AffineRowsRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.AffineRowsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +282,168 @@ class GeometryService:
             '/magnet.v1.GeometryService/HyperplaneDensity',
             magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityRequest.SerializeToString,
             magnet_dot_v1_dot_geometry__pb2.HyperplaneDensityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocalComplexity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/LocalComplexity',
+            magnet_dot_v1_dot_regions__pb2.LocalComplexityRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.LocalComplexityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogDensity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/LogDensity',
+            magnet_dot_v1_dot_regions__pb2.LogDensityRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.LogDensityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Region(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/Region',
+            magnet_dot_v1_dot_regions__pb2.RegionRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.RegionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Patterns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/Patterns',
+            magnet_dot_v1_dot_regions__pb2.PatternsRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.PatternsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NearestPatterns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/NearestPatterns',
+            magnet_dot_v1_dot_regions__pb2.NearestPatternsRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.NearestPatternsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AffineRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/AffineRows',
+            magnet_dot_v1_dot_regions__pb2.AffineRowsRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.AffineRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

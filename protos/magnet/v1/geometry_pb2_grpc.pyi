@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from magnet.v1 import geometry_pb2 as _geometry_pb2
+from magnet.v1 import regions_pb2 as _regions_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -41,6 +42,18 @@ class GeometryServiceStub:
     """
     HyperplaneDensity: _grpc.UnaryUnaryMultiCallable[_geometry_pb2.HyperplaneDensityRequest, _geometry_pb2.HyperplaneDensityResponse]
     """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer."""
+    LocalComplexity: _grpc.UnaryUnaryMultiCallable[_regions_pb2.LocalComplexityRequest, _regions_pb2.LocalComplexityResponse]
+    """Counts the units whose state changes in a small neighbourhood of each latent, layer by layer."""
+    LogDensity: _grpc.UnaryUnaryMultiCallable[_regions_pb2.LogDensityRequest, _regions_pb2.LogDensityResponse]
+    """Computes the log density of each latent's image on the manifold, or a score with fewer singular values."""
+    Region: _grpc.UnaryUnaryMultiCallable[_regions_pb2.RegionRequest, _regions_pb2.RegionResponse]
+    """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is."""
+    Patterns: _grpc.UnaryUnaryMultiCallable[_regions_pb2.PatternsRequest, _regions_pb2.PatternsResponse]
+    """Computes activation patterns, and in how many units of each layer they differ."""
+    NearestPatterns: _grpc.UnaryUnaryMultiCallable[_regions_pb2.NearestPatternsRequest, _regions_pb2.NearestPatternsResponse]
+    """Finds the rows of a bank whose activation patterns differ from a latent's in the fewest units."""
+    AffineRows: _grpc.UnaryUnaryMultiCallable[_regions_pb2.AffineRowsRequest, _regions_pb2.AffineRowsResponse]
+    """Computes rows of the affine map on the region of each latent, and its Lipschitz constant."""
 
 @_typing.type_check_only
 class GeometryServiceAsyncStub(GeometryServiceStub):
@@ -55,6 +68,18 @@ class GeometryServiceAsyncStub(GeometryServiceStub):
     """
     HyperplaneDensity: _aio.UnaryUnaryMultiCallable[_geometry_pb2.HyperplaneDensityRequest, _geometry_pb2.HyperplaneDensityResponse]  # type: ignore[assignment]
     """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer."""
+    LocalComplexity: _aio.UnaryUnaryMultiCallable[_regions_pb2.LocalComplexityRequest, _regions_pb2.LocalComplexityResponse]  # type: ignore[assignment]
+    """Counts the units whose state changes in a small neighbourhood of each latent, layer by layer."""
+    LogDensity: _aio.UnaryUnaryMultiCallable[_regions_pb2.LogDensityRequest, _regions_pb2.LogDensityResponse]  # type: ignore[assignment]
+    """Computes the log density of each latent's image on the manifold, or a score with fewer singular values."""
+    Region: _aio.UnaryUnaryMultiCallable[_regions_pb2.RegionRequest, _regions_pb2.RegionResponse]  # type: ignore[assignment]
+    """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is."""
+    Patterns: _aio.UnaryUnaryMultiCallable[_regions_pb2.PatternsRequest, _regions_pb2.PatternsResponse]  # type: ignore[assignment]
+    """Computes activation patterns, and in how many units of each layer they differ."""
+    NearestPatterns: _aio.UnaryUnaryMultiCallable[_regions_pb2.NearestPatternsRequest, _regions_pb2.NearestPatternsResponse]  # type: ignore[assignment]
+    """Finds the rows of a bank whose activation patterns differ from a latent's in the fewest units."""
+    AffineRows: _aio.UnaryUnaryMultiCallable[_regions_pb2.AffineRowsRequest, _regions_pb2.AffineRowsResponse]  # type: ignore[assignment]
+    """Computes rows of the affine map on the region of each latent, and its Lipschitz constant."""
 
 class GeometryServiceServicer(metaclass=_abc_1.ABCMeta):
     """What is exactly true of a generator at latents that the client sends."""
@@ -84,5 +109,53 @@ class GeometryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_geometry_pb2.HyperplaneDensityResponse, _abc.Awaitable[_geometry_pb2.HyperplaneDensityResponse]]:
         """Measures the length of the units' boundaries in the cells of a grid over a window of a plane, layer by layer."""
+
+    @_abc_1.abstractmethod
+    def LocalComplexity(
+        self,
+        request: _regions_pb2.LocalComplexityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.LocalComplexityResponse, _abc.Awaitable[_regions_pb2.LocalComplexityResponse]]:
+        """Counts the units whose state changes in a small neighbourhood of each latent, layer by layer."""
+
+    @_abc_1.abstractmethod
+    def LogDensity(
+        self,
+        request: _regions_pb2.LogDensityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.LogDensityResponse, _abc.Awaitable[_regions_pb2.LogDensityResponse]]:
+        """Computes the log density of each latent's image on the manifold, or a score with fewer singular values."""
+
+    @_abc_1.abstractmethod
+    def Region(
+        self,
+        request: _regions_pb2.RegionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.RegionResponse, _abc.Awaitable[_regions_pb2.RegionResponse]]:
+        """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is."""
+
+    @_abc_1.abstractmethod
+    def Patterns(
+        self,
+        request: _regions_pb2.PatternsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.PatternsResponse, _abc.Awaitable[_regions_pb2.PatternsResponse]]:
+        """Computes activation patterns, and in how many units of each layer they differ."""
+
+    @_abc_1.abstractmethod
+    def NearestPatterns(
+        self,
+        request: _regions_pb2.NearestPatternsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.NearestPatternsResponse, _abc.Awaitable[_regions_pb2.NearestPatternsResponse]]:
+        """Finds the rows of a bank whose activation patterns differ from a latent's in the fewest units."""
+
+    @_abc_1.abstractmethod
+    def AffineRows(
+        self,
+        request: _regions_pb2.AffineRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.AffineRowsResponse, _abc.Awaitable[_regions_pb2.AffineRowsResponse]]:
+        """Computes rows of the affine map on the region of each latent, and its Lipschitz constant."""
 
 def add_GeometryServiceServicer_to_server(servicer: GeometryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
