@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
 from magnet_client import HyperplaneDensity, SliceHeader, Tessellation
-from magnet_client.words import ColorWord, PrecisionWord
-from magnet_service.cli.conditions import Condition, condition_of
+from magnet_client.words import ColorWord
+from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.options import Address, GeneratorName, Json, Local, Repositories, Store, Timeout
 from magnet_service.cli.slice_options import grid_of, latents_of, numbers_of, rows_of, window_of
@@ -52,7 +52,7 @@ def slice_command(
     directions: Annotated[
         str | None,
         typer.Option(
-            metavar="X,Y,..;X,Y,..|FILE.npy",
+            metavar="X,..;X,..|FILE.npy",
             help="With --origin: two of a plane, one of a line.",
             rich_help_panel=_WHERE,
         ),
@@ -60,13 +60,20 @@ def slice_command(
     window: Annotated[
         str | None,
         typer.Option(
-            metavar="L,R,B,T|LOW,HIGH|X,Y;X,Y;..|FILE.npy",
-            help="Coordinates on the slice: left, right, bottom, top; low, high of a line; or corners. If not given, "
+            metavar="L,R,B,T|FILE.npy",
+            help="Coordinates on the slice: left, right, bottom, top; LOW,HIGH of a line; corners X,Y;X,Y;.. If not given, "
             "around the latents, halved about the first of them until its tiles are no more than --max-tiles.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
-    condition: Condition = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABEL|INDEX|X,Y,..",
+            help="Condition, where the generator takes one: a label, an index, numbers with commas, or a .npy file.",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     up_to: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +105,7 @@ def slice_command(
         ),
     ] = False,
     precision: Annotated[
-        PrecisionWord, typer.Option(help="Of these volumes: float64 or float32.", rich_help_panel=_WHAT)
+        Literal["float64", "float32"], typer.Option(help="Arithmetic of these volumes.", rich_help_panel=_WHAT)
     ] = "float64",
     density: Annotated[
         str | None,

@@ -140,7 +140,6 @@ def test_the_same_without_a_server(magnet: Magnet, repository: Path, store: Path
         (("--through", "1,2,3", "--density", "a"), "--density=COLUMNS,ROWS"),
         (("--through", "1,2", "--density", "8"), "line has no cells"),
         (("--through", "1,2,3", "--out", "x.jpg"), ".png"),
-        (("--through", "1,2,3", "--volumes", "--precision", "bfloat16"), "FLOAT64"),
     ],
 )
 def test_misuse_is_said_in_one_line(magnet: Magnet, arguments: tuple[object, ...], says: str) -> None:
