@@ -72,7 +72,6 @@ __all__ = [
     "decode_banks",
     "decode_chunk",
     "decode_complexity",
-    "decode_density",
     "decode_generated",
     "decode_generator",
     "decode_hamming",
