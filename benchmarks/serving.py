@@ -1,14 +1,15 @@
-"""The server under load: health and small draws while a bank builds, and what a stream carries.
+"""The server under load: health and small draws while a bank builds or a slice is cut, and what a stream carries.
 
     python -m benchmarks.serving [--json build/bench/serving.json] [--rounds 5]
 
 The server runs in a process of its own, as it does for its users. Before anything is timed, a stream is compared byte
-for byte with the same draw in one message.
+for byte with the same draw in one message, and a slice's areas are added up.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 import subprocess
 import sys
@@ -18,19 +19,32 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import grpc
+import numpy as np
 from google.longrunning import operations_pb2, operations_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from numpy.typing import NDArray
 
 from benchmarks.report import Case, arguments, report
-from magnet.v1 import bank_pb2, bank_pb2_grpc, sampling_pb2, sampling_pb2_grpc
+from magnet.v1 import (
+    bank_pb2,
+    bank_pb2_grpc,
+    geometry_pb2,
+    geometry_pb2_grpc,
+    sampling_pb2,
+    sampling_pb2_grpc,
+    types_pb2,
+)
 
 __all__ = ["main"]
 
 GENERATOR = "fashion"
+LATENT_DIM = 16
 PROBES = 200
 SECONDS_BETWEEN_PROBES = 0.01
 STREAM_ROWS = 2048
 BANK_ROWS = 1_000_000  # far more than are built while anything is timed; cancelled afterwards
+WINDOW = 1.0  # half the side of a slice that takes far longer than anything is timed; cancelled afterwards
+SMALL_WINDOW = 0.05
 
 SERVER = """
 import sys
@@ -71,6 +85,42 @@ def building(channel: grpc.Channel, rows: int = BANK_ROWS) -> Iterator[None]:
     finally:
         operations.CancelOperation(operations_pb2.CancelOperationRequest(name=name))
         operations.WaitOperation(operations_pb2.WaitOperationRequest(name=name))
+
+
+def slice_request(half: float) -> geometry_pb2.SliceRequest:
+    """A square of the plane of the first two coordinates, about 0."""
+    latents = np.eye(2, LATENT_DIM)
+    return geometry_pb2.SliceRequest(
+        generator=GENERATOR,
+        along=geometry_pb2.SliceRequest.Along(origin=tensor(np.zeros(LATENT_DIM)), directions=tensor(latents)),
+        rectangle=geometry_pb2.SliceRequest.Rectangle(left=-half, right=half, bottom=-half, top=half),
+        max_tiles=1_000_000,
+    )
+
+
+def tensor(array: NDArray[np.float64]) -> types_pb2.Tensor:
+    """An array of doubles on the wire."""
+    return types_pb2.Tensor(type=types_pb2.Tensor.TYPE_FLOAT64, shape=array.shape, data=array.astype("<f8").tobytes())
+
+
+@contextlib.contextmanager
+def slicing(geometry: geometry_pb2_grpc.GeometryServiceStub, half: float = WINDOW) -> Iterator[None]:
+    """A slice is computed for the length of the block; fails if it was done before the end."""
+    parts = geometry.Slice(slice_request(half))
+    try:
+        yield
+        if not parts.is_active():
+            raise RuntimeError("the slice was done, or failed, before the figures were taken: raise WINDOW")
+    finally:
+        parts.cancel()
+
+
+def check_slice(geometry: geometry_pb2_grpc.GeometryServiceStub) -> None:
+    """The tiles of a slice must fill its window."""
+    parts = [part.tiles for part in geometry.Slice(slice_request(SMALL_WINDOW)) if part.HasField("tiles")]
+    area = sum(float(np.frombuffer(tiles.areas.data, "<f8").sum()) for tiles in parts)
+    if not math.isclose(area, (2 * SMALL_WINDOW) ** 2, rel_tol=1e-9):
+        raise RuntimeError("the tiles of a slice do not fill its window")
 
 
 def latencies(call: Callable[[], object], probes: int = PROBES) -> list[float]:
@@ -128,7 +178,9 @@ def main() -> None:
         health = health_pb2_grpc.HealthStub(channel)
         sampling = sampling_pb2_grpc.SamplingServiceStub(channel)
         banks = bank_pb2_grpc.BankServiceStub(channel)
+        geometry = geometry_pb2_grpc.GeometryServiceStub(channel)
         check_stream(sampling)
+        check_slice(geometry)
 
         def alive() -> None:
             health.Check(health_pb2.HealthCheckRequest())
@@ -144,6 +196,8 @@ def main() -> None:
         with building(channel):
             cases.append(latency_case("health, a bank builds", latencies(alive)))
             cases.append(latency_case("16 images, a bank builds", latencies(small)))
+        with slicing(geometry):
+            cases.append(latency_case("health, a slice is cut", latencies(alive)))
         for name, kind in (("float32", Outputs.IMAGES_FLOAT32), ("uint8", Outputs.IMAGES_UINT8)):
             cases.append(stream_case(f"stream of {name} images", partial(images, kind), STREAM_ROWS, options.rounds))
         name = banks.BuildBank(bank_pb2.BuildBankRequest(generator=GENERATOR, rows=STREAM_ROWS)).name

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
@@ -30,7 +31,7 @@ def print_json(value: object) -> None:
     """Print a value as JSON on stdout.
 
     Arguments:
-        value: frozen dataclasses, mappings, sequences, text and numbers; NaN and infinities become null.
+        value: frozen dataclasses, mappings, sequences, arrays, text and numbers; NaN and infinities become null.
     """
     typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False))
 
@@ -40,6 +41,8 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

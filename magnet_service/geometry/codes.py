@@ -14,12 +14,13 @@ from magnet_service.generator import TABLE, Generator, Manifold, Node, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
 from magnet_service.generator.pattern import joined_states, rows_of
 from magnet_service.geometry.engine import Engine, stopped
-from magnet_service.geometry.layers import Contest, Layer, contests_of, joined_inputs, layers_of, widest
+from magnet_service.geometry.footprint import numbers_at_work
+from magnet_service.geometry.layers import Contest, Layer, contests_of, joined_inputs, layers_of
 from magnet_service.geometry.tiles import tiles
 
 __all__ = ["codes_at", "codes_in_tiles", "paired_codes"]
 
-COPIES = 4
+COPIES = 6
 """Values of the widest layer that a forward holds at once, with what is made of them at a layer of units."""
 
 
@@ -147,7 +148,7 @@ def paired_codes(
 def _fits(generator: Generator, layers: Sequence[Layer], manifold: Manifold, engine: Engine) -> None:
     """Refuses a tile that does not fit."""
     units = sum(layer.units for layer in layers)
-    needed = engine.tile_rows * (8 * COPIES * widest(generator, layers, manifold) + 4 * units)
+    needed = engine.tile_rows * (8 * numbers_at_work(generator, layers, manifold, COPIES) + 4 * units)
     if engine.max_memory is not None and needed > engine.max_memory:
         raise OutOfMemory(
             f"Patterns of one tile of {engine.tile_rows} latents need about {needed / 2**20:.0f} MiB, and the bound is "

@@ -14,15 +14,19 @@ from magnet_service.errors import InvalidInput, OutOfMemory
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
 from magnet_service.generator.execution import execute
-from magnet_service.geometry.columns import push_columns
+from magnet_service.geometry.columns import BLOCK_BYTES, push_columns
 from magnet_service.geometry.engine import Engine, stopped
+from magnet_service.geometry.footprint import numbers_at_work
 
 __all__ = ["matched_filters", "rows_of_jacobian"]
 
 REVERSE = 2
 """Forwards that one reverse pass is worth: that many directions are pushed in the time of one output's gradient."""
 
-COPIES = 2
+COPIES = 3
+"""Values of the widest layer that are held at once."""
+
+KEPT = 2
 """Numbers that a reverse pass keeps for each number of the values and of one column of tangents."""
 
 
@@ -161,11 +165,12 @@ def _fits(generator: Generator, rows: int, outputs: int, manifold: Manifold, eng
     """Refuses a tile that does not fit."""
     size = torch.finfo(engine.precision.dtype).bits // 8
     d, width = generator.latent_dim, generator.output_dim_of(manifold)
+    work = numbers_at_work(generator, (), manifold, COPIES)
     if forward:
-        needed = size * rows * d * (2 * width + outputs)
+        needed = size * rows * d * (2 * width + outputs) + max(size * rows * work, BLOCK_BYTES)
     else:
         kept = sum(prod(generator.graph.nodes[step].shape) for step in generator.plan(manifold).steps)
-        needed = size * rows * (COPIES * kept + outputs * d)
+        needed = size * rows * (KEPT * kept + work + outputs * d)
     if engine.max_memory is not None and needed > engine.max_memory:
         raise OutOfMemory(
             f"Gradients of {outputs} outputs at {rows} latents need about {needed / 2**20:.0f} MiB, and the bound is "

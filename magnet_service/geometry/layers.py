@@ -13,7 +13,7 @@ from torch import Tensor
 from magnet_service.generator import TABLE, Generator, Kind, Manifold, Node
 from magnet_service.generator.pattern import rows_of
 
-__all__ = ["Contest", "Layer", "contests_of", "joined_inputs", "layers_of", "widest"]
+__all__ = ["Contest", "Layer", "contests_of", "joined_inputs", "layers_of"]
 
 
 @dataclass(frozen=True)
@@ -121,26 +121,6 @@ def joined_inputs(inputs: Sequence[Tensor], lead: int = 1) -> Tensor:
     """What a node reads, flattened behind the first `lead` dimensions and joined, as the places of a contest count."""
     flat = [rows_of(value, lead) for value in inputs]
     return flat[0] if len(flat) == 1 else torch.cat(flat, lead)
-
-
-def widest(generator: Generator, layers: Sequence[Layer], manifold: Manifold) -> int:
-    """Numbers in the widest of one row's values up to a manifold, the entries of its contests among these.
-
-    Arguments:
-        generator: the generator.
-        layers: of it, up to that manifold.
-        manifold: up to which value.
-
-    Returns:
-        At least the latent dimension.
-
-    Raises:
-        Refused: FEATURES asked of a generator without (NO_FEATURES).
-
-    Accuracy: exact.
-    """
-    values = [prod(generator.graph.nodes[step].shape) for step in generator.plan(manifold).steps]
-    return max([generator.latent_dim, *values, *(layer.units * layer.entries for layer in layers)])
 
 
 def _places(generator: Generator, node: Node) -> Tensor:

@@ -14,12 +14,13 @@ from magnet_service.generator import Generator, Manifold, Node, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
 from magnet_service.geometry.columns import BLOCK_BYTES
 from magnet_service.geometry.engine import Engine, stopped
-from magnet_service.geometry.layers import Contest, Layer, contests_of, joined_inputs, layers_of, widest
+from magnet_service.geometry.footprint import numbers_at_work
+from magnet_service.geometry.layers import Contest, Layer, contests_of, joined_inputs, layers_of
 from magnet_service.geometry.margins import Margins
 
 __all__ = ["Radii", "radii"]
 
-COPIES = 5
+COPIES = 7
 """Tensors of the widest layer's tangents that a push holds at once, the squares of some of them among these."""
 
 
@@ -146,10 +147,10 @@ def _of_tile(
 def _columns(generator: Generator, layers: Sequence[Layer], manifold: Manifold, rows: int, engine: Engine) -> int:
     """Columns of one push, by a constant, so that no byte depends on the bound; refuses a tile that does not fit."""
     numbers = [layer.units * max(1, layer.entries) for layer in layers]
-    column = 8 * rows * COPIES * widest(generator, layers, manifold)
+    column = 8 * rows * numbers_at_work(generator, layers, manifold, COPIES)
     columns = max(1, min(generator.latent_dim, BLOCK_BYTES // column))
     kept = sum(count * (3 if layer.entries else 2) for count, layer in zip(numbers, layers, strict=True))
-    needed = columns * column + 8 * rows * kept
+    needed = (columns + 1) * column + 8 * rows * kept  # the values are one more
     if engine.max_memory is not None and needed > engine.max_memory:
         raise OutOfMemory(
             f"Radii of one tile of {rows} latents need about {needed / 2**20:.0f} MiB, and the bound is "

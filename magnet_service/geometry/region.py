@@ -15,6 +15,7 @@ from magnet_service.generator import TABLE, Generator, Manifold, Node, Precision
 from magnet_service.generator.affinity import require_piecewise_affine
 from magnet_service.generator.pattern import joined_states, rows_of
 from magnet_service.geometry.engine import Engine, stopped
+from magnet_service.geometry.footprint import numbers_at_work
 from magnet_service.geometry.half_spaces import (
     OF_BOX,
     HalfSpaces,
@@ -22,13 +23,13 @@ from magnet_service.geometry.half_spaces import (
     box_half_spaces,
     joined_half_spaces,
 )
-from magnet_service.geometry.layers import Layer, contests_of, layers_of, widest
+from magnet_service.geometry.layers import Layer, contests_of, layers_of
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.geometry.redundancy import irredundant
 
 __all__ = ["Region", "region_at"]
 
-COPIES = 4
+COPIES = 5
 """Tensors of the widest layer's tangents that one push holds at once, with what is made of them at a layer of units."""
 
 
@@ -208,7 +209,7 @@ def _fits(generator: Generator, layers: Sequence[Layer], manifold: Manifold, eng
     """Refuses half-spaces that do not fit."""
     d, width = generator.latent_dim, generator.output_dim_of(manifold)
     rows = [layer.units * (layer.entries - 1 if layer.entries else min(2, len(layer.breakpoints))) for layer in layers]
-    needed = 8 * d * (2 * sum(rows) + width + COPIES * widest(generator, layers, manifold))
+    needed = 8 * d * (2 * sum(rows) + width + numbers_at_work(generator, layers, manifold, COPIES))
     bound = engine.max_memory if engine.max_memory is not None else default_max_memory(engine.device)
     if needed > bound:
         raise OutOfMemory(

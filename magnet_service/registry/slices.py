@@ -34,7 +34,7 @@ __all__ = [
     "SlicePlace",
     "SliceRequest",
     "Sliced",
-    "density",
+    "boundary_density",
     "layers_of",
     "patterns_of",
     "sliced",
@@ -252,7 +252,7 @@ def volumes_of(found: Sliced, first: int, count: int, should_stop: StopSignal | 
     )
 
 
-def density(
+def boundary_density(
     registry: Registry,
     reference: str,
     request: SliceRequest,

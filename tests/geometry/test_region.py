@@ -183,38 +183,36 @@ def test_a_region_without_inside() -> None:
     assert region.contains(torch.tensor([[0.0, 5.0], [0.1, 5.0], [-0.1, 5.0]])).tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("largest", [True, False])
-@pytest.mark.parametrize("latent", list(itertools.product((-1.0, 0.0, 1.0), repeat=2)))
-def test_of_equal_entries_the_walls_are_those_of_the_one_taken(latent: tuple[float, float], largest: bool) -> None:
-    def chosen(layers: nn.ModuleList, z: Tensor) -> Tensor:
-        pair = torch.stack([z, z.flip(1)], 1)  # maxout
-        both = (torch.maximum if largest else torch.minimum)(z, z.flip(1))
-        return torch.cat([both, pair.amax(1) if largest else pair.amin(1)], 1)
+class Best(nn.Module):
+    """The larger or smaller of two numbers, as a choice between two values or over a dimension."""
 
-    generator = Generator.from_module(Chosen(chosen), 2).to(precision=Precision.FLOAT64)
-    at = torch.tensor(latent, dtype=torch.float64)
-    region = region_at(generator, at)
-    _, tangents = generator.push(at[None])
-    assert torch.equal(region.matrix, tangents[0].mT)
-    tie = latent[0] == latent[1]
-    assert (region.radius == 0) == tie
-    # A step inside of the half-spaces changes no state: the walls belong to the state that the tie rule chose.
-    for move in ([1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]):
-        point = at + 1e-3 * torch.tensor(move, dtype=torch.float64)
-        strict = bool((region.half_spaces.normals @ point < region.half_spaces.offsets).all())
-        same = bool(same_region(generator, point, at))
-        assert strict <= same
-        if not tie:
-            assert strict == same
-
-
-class Chosen(nn.Module):
-    def __init__(self, rule: object) -> None:
+    def __init__(self, largest: bool, choice: bool) -> None:
         super().__init__()
-        self.rule = rule
+        self.largest, self.choice = largest, choice
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.rule(None, z)
+        if self.choice:
+            return (torch.maximum if self.largest else torch.minimum)(z[:, :1], z[:, 1:])
+        return z.amax(1, keepdim=True) if self.largest else z.amin(1, keepdim=True)
+
+
+@pytest.mark.parametrize("choice", [True, False])
+@pytest.mark.parametrize("largest", [True, False])
+def test_of_equal_entries_the_walls_are_those_of_the_one_taken(largest: bool, choice: bool) -> None:
+    generator = Generator.from_module(Best(largest, choice), 2).to(precision=Precision.FLOAT64)
+    for latent in itertools.product((-1.0, 0.0, 1.0), repeat=2):
+        at = torch.tensor(latent, dtype=torch.float64)
+        region = region_at(generator, at)
+        assert torch.equal(region.matrix, generator.push(at[None])[1][0].mT)
+        assert (region.radius == 0) == (latent[0] == latent[1])
+        for move in itertools.product((-1e-3, 0.0, 1e-3), repeat=2):
+            point = at + torch.tensor(move, dtype=torch.float64)
+            if move[0] == move[1]:
+                assert region.contains(point[None], 1e-12).all()
+                continue
+            patterns = activation_pattern(generator, torch.stack([at, point]))
+            same = torch.equal(patterns[0], patterns[1])
+            assert bool(region.contains(point[None])) == bool(same_region(generator, point, at)) == same
 
 
 def test_a_dead_window_has_no_walls_of_its_own() -> None:
@@ -225,6 +223,21 @@ def test_a_dead_window_has_no_walls_of_its_own() -> None:
     assert region.unconstrained == 1
     assert region.half_spaces.distances.tolist()[:4] == [1.0, 2.0, 3.0, 1.0]
     assert region.half_spaces.distances[4] == pytest.approx(2 / 2**0.5)
+
+
+def test_entries_that_differ_by_rounding_are_one() -> None:
+    class Twice(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            once = z[:, :1] * 0.3 + z[:, 1:] * 0.7
+            again = z[:, :1] * 0.1 * 3.0 + z[:, 1:] * 0.7
+            return torch.stack([once, again, -once], 1).amax(1)
+
+    generator, at = Generator.from_module(Twice(), 2), torch.tensor([1.0, 2.0])
+    region = region_at(generator, at)
+    assert region.half_spaces.contenders.tolist() == [2]
+    assert region.unconstrained == 1
+    assert region.radius == pytest.approx(1.7 / (0.3**2 + 0.7**2) ** 0.5)
+    assert radii(generator, at[None]).radius.item() == pytest.approx(region.radius)
 
 
 def test_tiny_weights_have_walls_where_they_are() -> None:

@@ -6,7 +6,6 @@ from magnet_client.aio import AsyncClient
 from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.blocking.stream import DrawStream
 from magnet_client.client import Client
-from magnet_client.density import HyperplaneDensity
 from magnet_client.draw import Draw, DrawHeader, Result
 from magnet_client.errors import (
     Cancelled,
@@ -28,6 +27,7 @@ from magnet_client.errors import (
 )
 from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
 from magnet_client.grids import LatentGrid, latent_grid
+from magnet_client.hyperplanes import HyperplaneDensity
 from magnet_client.neighbourhoods import Computed, LocalComplexity, LogDensity, UnitLayer
 from magnet_client.patterns import Hamming, NearestPatterns, Patterns
 from magnet_client.regions import AffineRows, Region, Wall

@@ -62,20 +62,23 @@ def measure_tiles(first_tile, last_tile, starts, corners, points, areas, centroi
 
 
 @compiled
-def add_gradients(first_tile, last_tile, triangles, values, grams):  # type: ignore[no-untyped-def]
-    """Products of the differences of values along two sides of each tile's triangle, added to `grams`.
+def add_gradients(first_tile, last_tile, triangles, steps, values, grams):  # type: ignore[no-untyped-def]
+    """Products of the slopes of values along the first side of each tile's triangle and across it, added to `grams`.
 
     Arguments:
         triangles: [tiles, 3] corners of each tile.
+        steps: [tiles, 3]: 1 / length of the first side, the second side's share of it, 1 / height over it.
         values: [vertices, width], affine on every tile.
-        grams: [tiles, 3], written to: first with first, first with second, second with second.
+        grams: [tiles, 3], written to: along with along, along with across, across with across.
     """
     for tile in range(first_tile, last_tile):
         zero, one, two = triangles[tile, 0], triangles[tile, 1], triangles[tile, 2]
+        length, part, height = steps[tile, 0], steps[tile, 1], steps[tile, 2]
         first, both, second = 0.0, 0.0, 0.0
         for column in range(values.shape[1]):
-            along = values[one, column] - values[zero, column]
-            across = values[two, column] - values[zero, column]
+            side = values[one, column] - values[zero, column]
+            along = side * length
+            across = (values[two, column] - values[zero, column] - part * side) * height
             first += along * along
             both += along * across
             second += across * across

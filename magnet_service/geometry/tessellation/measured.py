@@ -96,28 +96,34 @@ def norms(subdivision: Subdivision, sheet: Sheet, value: Live) -> Norms:
     if matrix.shape[1] > len(matrix):
         # Lengths in the value's space are those in the space of its rows.
         matrix = torch.linalg.qr(matrix.T, mode="r").R.T.contiguous()
-    grams = np.zeros((tiles, 3))
+    grams, steps = np.zeros((tiles, 3)), steps_of(points, triangles)
     for at in range(0, matrix.shape[1], _COLUMNS):
         some = matrix[:, at : at + _COLUMNS].contiguous()
         rows = sheet.values(some.new_zeros(some.shape[1]), some).numpy()
-        sheet.workers.over(partial(added, triangles, rows, grams), tiles)
-    first, both, second = grams.T
+        sheet.workers.over(partial(added, triangles, steps, rows, grams), tiles)
+    xx, xy, yy = grams.T
     if subdivision.line:
-        found = np.sqrt(first) / np.abs(points[triangles[:, 1], 0] - points[triangles[:, 0], 0])
+        found = np.sqrt(xx)
         return Norms(found, found.copy(), found.copy())
-    edges = points[triangles[:, 1:]] - points[triangles[:, :1]]
-    (ax, ay), (bx, by) = edges[:, 0].T, edges[:, 1].T
-    # J P = E for the sides P of a triangle: J^T J = P^-T (E^T E) P^-1.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        square = (ax * by - ay * bx) ** 2
-        xx = (by * by * first - 2 * by * ay * both + ay * ay * second) / square
-        xy = (-by * bx * first + (by * ax + ay * bx) * both - ay * ax * second) / square
-        yy = (bx * bx * first - 2 * bx * ax * both + ax * ax * second) / square
-        stretches = np.sqrt(np.maximum(first * second - both * both, 0) / square)
     largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
-    return Norms(np.sqrt(np.maximum(largest, 0)), np.sqrt(np.maximum(xx + yy, 0)), stretches)
+    return Norms(np.sqrt(largest), np.sqrt(xx + yy), np.sqrt(np.maximum(xx * yy - xy * xy, 0)))
 
 
-def added(triangles: NDArray[np.int32], rows: Floats, grams: Floats, first: int, last: int) -> None:
+def steps_of(points: Floats, triangles: NDArray[np.int32]) -> Floats:
+    """[tiles, 3]: 1 / length of a triangle's first side, the second side's share of it, 1 / height over it.
+
+    The slopes along a side and across it are those of the affine map in an orthonormal frame; the sum of products of
+    two sides that are nearly parallel would lose twice as many digits.
+    """
+    sides = points[triangles[:, 1:]] - points[triangles[:, :1]]
+    (ax, ay), (bx, by) = sides[:, 0].T, sides[:, 1].T
+    length = np.hypot(ax, ay)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        height = np.abs(ax * by - ay * bx) / length
+        slope = np.where(height > 0, 1 / height, 0.0)  # no direction across a line, or a tile without area
+        return np.stack([1 / length, (ax * bx + ay * by) / length**2, slope], axis=1)
+
+
+def added(triangles: NDArray[np.int32], steps: Floats, rows: Floats, grams: Floats, first: int, last: int) -> None:
     """Add to the Gram matrices of some tiles."""
-    add_gradients(first, last, triangles, rows, grams)
+    add_gradients(first, last, triangles, steps, rows, grams)

@@ -11,13 +11,13 @@ import structlog
 
 from magnet.v1 import geometry_pb2, geometry_pb2_grpc
 from magnet_service.registry import Sliced
-from magnet_service.registry.slices import density, layers_of, patterns_of, sliced, volumes_of
+from magnet_service.registry.slices import boundary_density, layers_of, patterns_of, sliced, volumes_of
 from magnet_service.rpc.backend import CHUNK_BYTES
 from magnet_service.rpc.servicers.regions import RegionCalls
 from magnet_service.rpc.wire.conditions import condition_from
 from magnet_service.rpc.wire.generators import volumes_message
 from magnet_service.rpc.wire.requests import manifold_from, precision_from
-from magnet_service.rpc.wire.slices import density_message, slice_from, slice_header
+from magnet_service.rpc.wire.slices import hyperplane_density_message, slice_from, slice_header
 from magnet_service.rpc.wire.tensors import latents_from
 from magnet_service.rpc.wire.tessellations import structure_messages, tile_bytes, tile_spans, tiles_message
 from magnet_service.rpc.worker import StopSignal
@@ -84,7 +84,7 @@ class GeometryServicer(RegionCalls, geometry_pb2_grpc.GeometryServiceServicer):
 
         def work(should_stop: StopSignal) -> geometry_pb2.HyperplaneDensityResponse:
             self._backend.check_size(rows * layers_of(registry, generator, asked), 8 * columns, "cells")
-            found, lengths = density(registry, generator, asked, columns, rows, should_stop)
-            return density_message(found, lengths, registry.stamp())
+            found, lengths = boundary_density(registry, generator, asked, columns, rows, should_stop)
+            return hyperplane_density_message(found, lengths, registry.stamp())
 
         return await self._backend.worker.run(work)

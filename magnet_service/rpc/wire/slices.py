@@ -18,7 +18,7 @@ from magnet_service.rpc.wire.draws import precision_to, stamp_entries
 from magnet_service.rpc.wire.requests import precision_from
 from magnet_service.rpc.wire.tensors import floats_from, tensor_from
 
-__all__ = ["density_message", "slice_from", "slice_header"]
+__all__ = ["hyperplane_density_message", "slice_from", "slice_header"]
 
 _EXTENTS: Mapping[Extent, geometry_pb2.Extent.ValueType] = MappingProxyType(
     {Extent.COMPLETE: geometry_pb2.EXTENT_COMPLETE, Extent.TRUNCATED: geometry_pb2.EXTENT_TRUNCATED}
@@ -90,7 +90,7 @@ def slice_header(found: Sliced, stamp: Mapping[str, str]) -> geometry_pb2.SliceH
     )
 
 
-def density_message(
+def hyperplane_density_message(
     found: Sliced, lengths: npt.NDArray[np.float64], stamp: Mapping[str, str]
 ) -> geometry_pb2.HyperplaneDensityResponse:
     """Writes where the boundaries of each layer's units lie."""

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from magnet_client import codec
 from magnet_client.awaiting.connection import AsyncConnection
-from magnet_client.density import HyperplaneDensity
+from magnet_client.hyperplanes import HyperplaneDensity
 from magnet_client.tessellation import Tessellation
 from magnet_client.words import ConditionLike, PrecisionWord
 
@@ -97,5 +97,7 @@ class AsyncSlices(AsyncConnection):
             False,
             "float64",
         )
-        request = codec.density_request(sliced, cells)
-        return codec.decode_density(await self._call(self._geometry.HyperplaneDensity, request, timeout), points)
+        request = codec.hyperplane_density_request(sliced, cells)
+        return codec.decode_hyperplane_density(
+            await self._call(self._geometry.HyperplaneDensity, request, timeout), points
+        )

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
-from magnet_client.density import HyperplaneDensity
+from magnet_client.hyperplanes import HyperplaneDensity
 from magnet_client.tessellation import Tessellation
 from magnet_client.words import ConditionLike, PrecisionWord
 
@@ -141,5 +141,5 @@ class Slices(Connection):
             False,
             "float64",
         )
-        request = codec.density_request(sliced, cells)
-        return codec.decode_density(self._call(self._geometry.HyperplaneDensity, request, timeout), points)
+        request = codec.hyperplane_density_request(sliced, cells)
+        return codec.decode_hyperplane_density(self._call(self._geometry.HyperplaneDensity, request, timeout), points)

@@ -51,7 +51,12 @@ from magnet_client.codec.sampling import (
     sample_request,
 )
 from magnet_client.codec.scalars import bank_id
-from magnet_client.codec.slices import SliceAssembly, decode_density, density_request, slice_request
+from magnet_client.codec.slices import (
+    SliceAssembly,
+    decode_hyperplane_density,
+    hyperplane_density_request,
+    slice_request,
+)
 from magnet_client.codec.status import error_from_call, error_from_status
 from magnet_client.codec.tensors import from_tensor, latents_to_tensor, to_tensor
 
@@ -67,11 +72,11 @@ __all__ = [
     "decode_banks",
     "decode_chunk",
     "decode_complexity",
-    "decode_density",
     "decode_generated",
     "decode_generator",
     "decode_hamming",
     "decode_header",
+    "decode_hyperplane_density",
     "decode_log_density",
     "decode_nearest",
     "decode_outcome",
@@ -84,13 +89,13 @@ __all__ = [
     "decode_sample",
     "decode_summary",
     "decode_volumes",
-    "density_request",
     "error_from_call",
     "error_from_status",
     "from_tensor",
     "generate_request",
     "generator_request",
     "hamming_request",
+    "hyperplane_density_request",
     "latents_to_tensor",
     "log_density_request",
     "nearest_request",

@@ -13,13 +13,13 @@ from magnet_client.codec.conditions import condition_to_wire, condition_word
 from magnet_client.codec.sampling import stamp_to_dict
 from magnet_client.codec.scalars import PRECISIONS, integer, precision_word, word_to_enum
 from magnet_client.codec.tensors import floats_to_tensor, from_tensor
-from magnet_client.density import HyperplaneDensity
 from magnet_client.errors import InvalidInput, ServerFault
+from magnet_client.hyperplanes import HyperplaneDensity
 from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceStatistics
 from magnet_client.tessellation import Tessellation
 from magnet_client.words import ConditionLike, PrecisionWord
 
-__all__ = ["SliceAssembly", "decode_density", "density_request", "slice_request"]
+__all__ = ["SliceAssembly", "decode_hyperplane_density", "hyperplane_density_request", "slice_request"]
 
 Request = geometry_pb2.SliceRequest
 
@@ -93,7 +93,9 @@ def slice_request(
     return request
 
 
-def density_request(sliced: geometry_pb2.SliceRequest, cells: tuple[int, int]) -> geometry_pb2.HyperplaneDensityRequest:
+def hyperplane_density_request(
+    sliced: geometry_pb2.SliceRequest, cells: tuple[int, int]
+) -> geometry_pb2.HyperplaneDensityRequest:
     """Pack the arguments of `Client.hyperplane_density`; InvalidInput (field `cells`) for what can never be right."""
     if not isinstance(cells, Sequence) or len(cells) != 2:
         raise _invalid("cells", f"cells are (columns, rows), as (128, 128); not {cells!r}")
@@ -229,7 +231,9 @@ def decode_slice_header(header: geometry_pb2.SliceHeader, points: ArrayLike | No
     )
 
 
-def decode_density(answer: geometry_pb2.HyperplaneDensityResponse, points: ArrayLike | None) -> HyperplaneDensity:
+def decode_hyperplane_density(
+    answer: geometry_pb2.HyperplaneDensityResponse, points: ArrayLike | None
+) -> HyperplaneDensity:
     """Unpack where boundaries lie; raises as `decode_slice_header`."""
     lengths: Any = from_tensor(answer.lengths)
     return HyperplaneDensity(header=decode_slice_header(answer.header, points), lengths=lengths)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from magnet_client.rendering.density import draw_density
+from magnet_client.rendering.hyperplanes import draw_hyperplanes
 from magnet_client.rendering.line import draw_line
 from magnet_client.rendering.plane import draw_plane
 
-__all__ = ["draw_density", "draw_line", "draw_plane"]
+__all__ = ["draw_hyperplanes", "draw_line", "draw_plane"]

@@ -68,9 +68,9 @@ class HyperplaneDensity:
 
         References: survey, arXiv 2408.04809, Figures 7 and 8.
         """
-        from magnet_client.rendering import draw_density
+        from magnet_client.rendering import draw_hyperplanes
 
-        return draw_density(self, path, width, dpi)
+        return draw_hyperplanes(self, path, width, dpi)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write every array as .npz; as `Tessellation.save`."""

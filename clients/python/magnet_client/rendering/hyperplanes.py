@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from magnet_client.density import HyperplaneDensity
 from magnet_client.errors import InvalidInput
+from magnet_client.hyperplanes import HyperplaneDensity
 from magnet_client.rendering.canvas import DECISION, headline, new_figure, suffix_of, written
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_density"]
+__all__ = ["draw_hyperplanes"]
 
 _ACROSS = 4
 _PANEL = 3.6
 """Inches of a panel, unless told otherwise."""
 
 
-def draw_density(
+def draw_hyperplanes(
     found: HyperplaneDensity, path: str | os.PathLike[str] | None, width: float | None, dpi: float
 ) -> Figure:
     """Draw the panels; as `HyperplaneDensity.render`."""
