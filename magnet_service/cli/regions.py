@@ -165,7 +165,7 @@ def _one(
     """One latent by number, coordinates or file, and in words where it comes from."""
     if text.isdecimal():
         found, words = rows_named(client, generator, text, seed, condition, "latent")
-        return found[0], words.replace("rows ", "row ")
+        return found[0], words
     found = numbers_of(text, "latent")
     if found.ndim != 1:
         raise InvalidInput(f"--latent {text}: shape {list(found.shape)}, where one latent is needed.", field="latent")
@@ -241,7 +241,7 @@ def _print_rows(found: AffineRows, words: str, out: Path | None) -> None:
             ]
         )
     )
-    lengths = np.linalg.norm(found.rows.reshape(*found.rows.shape[:2], -1), axis=2)
+    lengths = np.sqrt((found.rows**2).sum(axis=tuple(range(2, found.rows.ndim))))
     constants = [""] * len(lengths) if found.lipschitz is None else [f"{one:.4g}" for one in found.lipschitz]
     shown = found.outputs[:6]
     table = [

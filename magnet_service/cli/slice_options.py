@@ -74,7 +74,7 @@ def latents_of(
         ).latents
         for row in rows
     ]
-    words = f"rows {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
+    words = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
     return np.concatenate([latents for latents in drawn if latents is not None]).astype(np.float64), words
 
 
