@@ -79,7 +79,11 @@ def conv_transpose(source: random.Random) -> Made:
 def batch_norm(source: random.Random) -> Made:
     shape, width = image(source, 5), source.randint(2, 4)
     return lambda: nn.Sequential(
-        nn.BatchNorm2d(shape[0]), nn.Conv2d(shape[0], width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, 2, 2)
+        nn.BatchNorm2d(shape[0]),
+        nn.Conv2d(shape[0], width, 3),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, 2, 2),
     ), shape
 
 

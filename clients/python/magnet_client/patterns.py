@@ -110,9 +110,7 @@ class Hamming:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the arrays as .npz; as `Tessellation.save`."""
-        return save_arrays(
-            path, {"by_layer": self.by_layer, "layers": np.array([layer.name for layer in self.layers])}
-        )
+        return save_arrays(path, {"by_layer": self.by_layer, "layers": np.array([layer.name for layer in self.layers])})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
