@@ -61,9 +61,8 @@ def slice_command(
         str | None,
         typer.Option(
             metavar="L,R,B,T|FILE.npy",
-            help="Coordinates on the slice: left, right, bottom, top; LOW,HIGH of a line; corners X,Y;X,Y;.. "
-            "If not given, around the latents, halved about the first of them until its tiles are no more than "
-            "--max-tiles.",
+            help="Coordinates on it: left, right, bottom, top; LOW,HIGH of a line; corners X,Y;X,Y;.. Around the "
+            "latents if not given, halved about the first of them until its tiles are no more than --max-tiles.",
             rich_help_panel=_WHERE,
         ),
     ] = None,
