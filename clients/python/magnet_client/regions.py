@@ -116,7 +116,8 @@ class Region:
             Refused: matplotlib is not installed; the message says how to.
             OSError: if the file cannot be written.
 
-        Accuracy: of more than 64 columns the 64 longest are drawn, and the title says so.
+        Accuracy: the scale ends where 99.5 % of the entries are; of more than 64 columns the 64 longest are drawn, and
+        the title says so.
         """
         from magnet_client.rendering.regions import draw_region
 
@@ -164,7 +165,8 @@ class AffineRows:
             Refused: matplotlib is not installed; the message says how to.
             OSError: if the file cannot be written.
 
-        Accuracy: of more than 8 latents or 16 outputs the first ones are drawn, and the title says so.
+        Accuracy: the scale ends where 99.5 % of the entries are; of more than 8 latents or 16 outputs the first ones
+        are drawn, and the title says so.
         """
         from magnet_client.rendering.regions import draw_rows
 

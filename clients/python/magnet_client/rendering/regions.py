@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["draw_region", "draw_rows"]
 
 _DIVERGING = "RdBu_r"
+_INNER = 0.995
+"""Share of entries within the ends of a scale."""
+
 _COLUMNS = 64
 _LATENTS, _OUTPUTS = 8, 16
 _ACROSS = 8
@@ -58,7 +61,7 @@ def draw_rows(found: AffineRows, path: str | os.PathLike[str] | None, width: flo
     title = f"{found.computed.generator}, rows of the affine map, {found.computed.manifold.replace('_', ' ')}"
     if rows.shape[:2] != found.rows.shape[:2]:
         title += f"\nthe first {latents} of {len(found.rows)} latents, {outputs} of {len(found.outputs)} outputs"
-    reach = float(np.abs(rows).max()) or 1.0
+    reach = _reach(rows)
     if rows.ndim == 3:  # latents of numbers
         across = min(latents, 4)
         down = math.ceil(latents / across)
@@ -73,7 +76,7 @@ def draw_rows(found: AffineRows, path: str | os.PathLike[str] | None, width: flo
             axes.set_title(_named(found, place), fontsize="small")
             axes.set_yticks(range(outputs), [str(output) for output in found.outputs[:outputs]], fontsize="x-small")
             axes.tick_params(labelsize="small")
-        figure.colorbar(image, ax=panels, shrink=0.8, pad=0.02, label="entry of A")
+        figure.colorbar(image, ax=panels, shrink=0.8, pad=0.02, label="entry of A", extend="both")
         figure.supxlabel("coordinate of the latent", fontsize="small")
         figure.supylabel("output", fontsize="small")
         return written(figure, path, dpi)
@@ -87,8 +90,14 @@ def draw_rows(found: AffineRows, path: str | os.PathLike[str] | None, width: flo
             if place == 0:
                 axes.set_title(f"output {found.outputs[column]}", fontsize="small")
         line[0].set_ylabel(_named(found, place), fontsize="small")
-    figure.colorbar(image, ax=panels, shrink=0.8, pad=0.02, label="entry of A")
+    figure.colorbar(image, ax=panels, shrink=0.8, pad=0.02, label="entry of A", extend="both")
     return written(figure, path, dpi)
+
+
+def _reach(values: NDArray[np.float64]) -> float:
+    """Where a scale ends: few entries lie far beyond the others."""
+    sizes = np.abs(values)
+    return float(np.quantile(sizes, _INNER)) or float(sizes.max()) or 1.0
 
 
 def _named(found: AffineRows, place: int) -> str:
@@ -109,7 +118,7 @@ def _map(found: Region, matrix: NDArray[np.float64], width: float | None) -> Fig
     """Columns of A, each as an image where the value is one, else as a table."""
     lengths = np.linalg.norm(matrix, axis=0)
     shown = np.sort(np.argsort(-lengths, kind="stable")[:_COLUMNS])
-    reach = float(np.quantile(np.abs(matrix), 0.999)) or float(np.abs(matrix).max()) or 1.0
+    reach = _reach(matrix)
     title = _facts(found)
     if len(shown) < len(lengths):
         title += f"\nthe {len(shown)} longest of {len(lengths)} columns of A"
@@ -121,7 +130,7 @@ def _map(found: Region, matrix: NDArray[np.float64], width: float | None) -> Fig
         )
         axes.set(xlabel="coordinate of the latent", ylabel="output")
         axes.set_title(title, fontsize="medium")
-        figure.colorbar(image, ax=axes, label="entry of A", pad=0.02)
+        figure.colorbar(image, ax=axes, label="entry of A", pad=0.02, extend="both")
         return figure
     across = min(len(shown), _ACROSS)
     down = math.ceil(len(shown) / across)
