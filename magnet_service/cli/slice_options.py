@@ -38,7 +38,7 @@ def latents_of(
     Accuracy: exact; row i depends on the seed and i alone.
     """
     if text.endswith(".npy"):
-        return loaded(text, "through"), text
+        return loaded(text, "through"), f"through the latents of {text}"
     try:
         rows = [int(part) for part in text.split(",")]
     except ValueError:
@@ -62,7 +62,7 @@ def latents_of(
         ).latents
         for row in rows
     ]
-    words = f"rows {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
+    words = f"through rows {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
     return np.concatenate([latents for latents in drawn if latents is not None]).astype(np.float64), words
 
 
