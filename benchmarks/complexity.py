@@ -8,6 +8,7 @@ complexity takes for one vertex: above 1, what is saved behind the last layer is
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import Case, arguments, report, seconds
+from benchmarks.report import Case, parser, report, seconds
 from magnet_service.config import BUNDLED
 from magnet_service.generator import Generator, Manifold, Precision, activation_pattern, load_version
 from magnet_service.geometry import LocalComplexity, local_complexity
@@ -89,7 +90,7 @@ def forwards(generator: Generator, rows: Tensor, batch: int) -> None:
         generator.forward(part)
 
 
-def case(network: Network, rounds: int) -> Case:
+def case(network: Network, rounds: int, clock: Callable[[], float]) -> Case:
     """Checks one generator, then times it against forwards."""
     torch.manual_seed(0)
     generator = network.make().to(precision=Precision.FLOAT64)
@@ -107,7 +108,7 @@ def case(network: Network, rounds: int) -> Case:
         return local_complexity(generator, latents, radius=network.radius, shared_frame=shared)
 
     plain = {str(batch): partial(forwards, generator, rows, batch) for batch in BATCHES if batch <= len(rows)}
-    taken = seconds({"ours": lambda: ours(True), "own_frames": lambda: ours(False), **plain}, rounds)
+    taken = seconds({"ours": lambda: ours(True), "own_frames": lambda: ours(False), **plain}, rounds, clock)
     best = min(plain, key=lambda batch: taken[batch])
     return {
         "name": network.name,
@@ -125,10 +126,14 @@ def case(network: Network, rounds: int) -> Case:
 
 def main() -> None:
     """Runs all cases and writes the report."""
-    given = arguments("complexity", __doc__)
+    options = parser("complexity", __doc__)
+    options.add_argument("--processor-time", action="store_true", help="of one thread, where others use the machine")
+    given = options.parse_args()
+    if given.processor_time:
+        torch.set_num_threads(1)
     cases = []
     for network in NETWORKS:
-        cases.append(case(network, given.rounds))
+        cases.append(case(network, given.rounds, time.process_time if given.processor_time else time.perf_counter))
         print(json.dumps(cases[-1]), flush=True)
     report(given.json, cases)
 

@@ -45,7 +45,7 @@ def fit(
         look: what to do then; the network is in evaluation mode.
     """
     draws = torch.Generator().manual_seed(seed)
-    adam = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    adam = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps) if anneal else None
     with using(threads):
         for step in range(steps + 1):

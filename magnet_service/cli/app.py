@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from magnet_service import __version__
-from magnet_service.cli import bank, generator, health, sample, serve, slices
+from magnet_service.cli import bank, fields, generator, health, patterns, regions, sample, serve, slices
 from magnet_service.cli.failures import FailureReporting
 
 __all__ = ["app"]
@@ -23,6 +23,11 @@ app.add_typer(generator.app, name="generator")
 app.add_typer(bank.app, name="bank")
 app.command("sample")(sample.sample)
 app.command("slice")(slices.slice_command)
+app.command("complexity")(fields.complexity)
+app.command("density")(fields.density)
+app.command("region")(regions.region)
+app.command("rows")(regions.rows)
+app.command("patterns")(patterns.patterns)
 app.command("serve")(serve.serve)
 app.command("health")(health.health)
 

@@ -15,39 +15,51 @@ __all__ = ["grid_of", "latents_of", "numbers_of", "rows_of", "window_of"]
 
 Floats = NDArray[np.float64]
 
+_NUMBERS = {2: "two", 3: "three"}
+
 
 def latents_of(
-    client: Client, generator: str, text: str, seed: int, condition: ConditionLike | None
+    client: Client,
+    generator: str,
+    text: str,
+    seed: int,
+    condition: ConditionLike | None,
+    *,
+    field: str = "through",
+    counts: tuple[int, ...] = (2, 3),
 ) -> tuple[Floats, str]:
-    """The latents that a slice goes through.
+    """Latents by number or file, as those that a slice goes through.
 
     Arguments:
         client: asked for rows of the prior's draw.
         generator: `name` or `name@version`.
-        text: a .npy file of [2 or 3, d], or numbers of rows, as `1,2,3`, counted from 0.
+        text: a .npy file of [rows, d], or numbers of rows, as `1,2,3`, counted from 0.
         seed: of the draw of the prior whose rows they are.
         condition: of that draw.
+        field: the option's name, for errors.
+        counts: how many rows may be named; empty for any number.
 
     Returns:
         The latents, and in words where they come from.
 
     Raises:
-        InvalidInput: no such file, or no numbers (field `through`).
+        InvalidInput: no such file, or no numbers; the field is `field`.
         As `Client.sample`.
 
     Accuracy: exact; row i depends on the seed and i alone.
     """
     if text.endswith(".npy"):
-        return loaded(text, "through"), f"through the latents of {text}"
+        return loaded(text, field), text
     try:
         rows = [int(part) for part in text.split(",")]
     except ValueError:
         raise InvalidInput(
-            f"write --through=I,J,K (rows of the prior's draw, counted from 0) or a .npy file; not {text!r}",
-            field="through",
+            f"write --{field}=I,J,K (rows of the prior's draw, counted from 0) or a .npy file; not {text!r}",
+            field=field,
         ) from None
-    if min(rows) < 0 or len(rows) not in (2, 3):
-        raise InvalidInput("write two or three rows, each 0 or more, as --through=1,2,3", field="through")
+    if min(rows) < 0 or (counts and len(rows) not in counts):
+        many = " or ".join(_NUMBERS[count] for count in counts) or "some"
+        raise InvalidInput(f"write {many} rows, each 0 or more, as --{field}=1,2,3", field=field)
     drawn = [
         client.sample(
             generator,
@@ -62,7 +74,7 @@ def latents_of(
         ).latents
         for row in rows
     ]
-    words = f"through rows {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
+    words = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
     return np.concatenate([latents for latents in drawn if latents is not None]).astype(np.float64), words
 
 

@@ -150,7 +150,8 @@ def slice_command(
         held = condition_of(client, generator, condition)
         where: dict[str, Any] = {"condition": held, "up_to": up_to}
         if through is not None:
-            where["points"], words = latents_of(client, generator, through, seed, held)
+            where["points"], named = latents_of(client, generator, through, seed, held)
+            words = f"through {named}"
         else:
             where["origin"] = numbers_of(origin or "", "origin")
             where["directions"], words = rows_of(directions or "", "directions"), "along directions from an origin"

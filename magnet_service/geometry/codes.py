@@ -136,7 +136,7 @@ def paired_codes(
     Accuracy: as `codes_in_tiles`.
     Cost: two forwards a pair.
     """
-    if left.shape != right.shape:
+    if left.ndim == 0 or left.shape != right.shape:
         raise InvalidInput(
             f"latents of shapes {list(left.shape)} and {list(right.shape)} are compared one by one: write as many.",
             field="right",

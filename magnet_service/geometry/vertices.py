@@ -83,6 +83,7 @@ class Counter:
         rows: number of latents.
         lows, highs: by layer, [rows, units]: of pre-activations for elementwise operations, of states for others.
         nodes: the layers met.
+        orders: by layer, the dimensions of a unit's place as they first lay in memory, in which all is kept.
         place: of the layer that comes next.
     """
 
@@ -90,6 +91,7 @@ class Counter:
     nodes: list[Node] = field(default_factory=list)
     lows: list[Tensor] = field(default_factory=list)
     highs: list[Tensor] = field(default_factory=list)
+    orders: list[list[int]] = field(default_factory=list)
     place: int = 0
 
     def see(self, node: Node, inputs: Sequence[Tensor]) -> None:
@@ -98,7 +100,10 @@ class Counter:
         shown = inputs[0]
         if operation.breakpoints is None and operation.states is not None:
             shown = operation.states(node, inputs)
-        several = as_stored(shown).unflatten(0, (self.rows, -1))
+        if self.place == len(self.orders):
+            # Extremes over rows of another order than that of memory take ten times as long.
+            self.orders.append(sorted(range(1, shown.dim()), key=shown.stride, reverse=True))
+        several = shown.permute(0, *self.orders[self.place]).flatten(1).unflatten(0, (self.rows, -1))
         low, high = several.amin(1), several.amax(1)
         if self.place == len(self.nodes):
             self.nodes.append(node)
@@ -119,12 +124,6 @@ class Counter:
             changed(node, low, high).sum(1) for node, low, high in zip(self.nodes, self.lows, self.highs, strict=True)
         ]
         return torch.stack(found, dim=1)
-
-
-def as_stored(value: Tensor) -> Tensor:
-    """[rows, units], units as they lie in memory: extremes over rows of another order take ten times as long."""
-    order = sorted(range(1, value.dim()), key=value.stride, reverse=True)
-    return value.permute(0, *order).flatten(1)
 
 
 def changed(node: Node, low: Tensor, high: Tensor) -> Tensor:

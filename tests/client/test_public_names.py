@@ -56,11 +56,11 @@ def test_parameters_are_the_same_in_the_same_order(name: str) -> None:
 
 def test_parameters_keep_their_order_across_calls() -> None:
     order = list(inspect.signature(Client.sample).parameters)
-    for name in ("stream", "build_bank", "start_build", "describe_polarity", "generate", "log_volume", "slice"):
+    builds = ("stream", "build_bank", "start_build", "describe_polarity", "slice", "region")
+    measured = ("generate", "log_volume", "local_complexity", "log_density", "patterns", "hamming", "affine_rows")
+    for name in (*builds, *measured, "nearest_patterns"):
         shared = [p for p in inspect.signature(getattr(Client, name)).parameters if p in order]
-        if name == "generate":  # there `latents` is what is run, not whether they are answered
-            shared.remove("latents")
-        if name == "log_volume":
+        if name not in builds:  # there `latents` is what is asked about, not whether they are answered
             shared.remove("latents")
         assert shared == sorted(shared, key=order.index), name
     assert list(inspect.signature(Client.stream).parameters) == order

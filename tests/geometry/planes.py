@@ -9,7 +9,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from magnet_service.geometry.tessellation.subdivision import BORDER, Cuts, Split, Subdivision, plan_split, split, whole
+from magnet_service.geometry.tessellation.cuts import Cuts, Split
+from magnet_service.geometry.tessellation.splitting import plan_split, split
+from magnet_service.geometry.tessellation.subdivision import BORDER, Subdivision, whole
 from magnet_service.geometry.tessellation.workers import working
 
 __all__ = [

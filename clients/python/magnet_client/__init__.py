@@ -26,7 +26,11 @@ from magnet_client.errors import (
     UnsupportedOperation,
 )
 from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
+from magnet_client.grids import LatentGrid, latent_grid
 from magnet_client.hyperplanes import HyperplaneDensity
+from magnet_client.neighbourhoods import Computed, LocalComplexity, LogDensity, UnitLayer
+from magnet_client.patterns import Hamming, NearestPatterns, Patterns
+from magnet_client.regions import AffineRows, Region, Wall
 from magnet_client.resolved import ClassBank, Resolved
 from magnet_client.results import (
     BankInfo,
@@ -43,6 +47,7 @@ from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceStatistic
 from magnet_client.tessellation import Tessellation
 
 __all__ = [
+    "AffineRows",
     "AsyncClient",
     "AsyncDrawStream",
     "AutoTopK",
@@ -52,6 +57,7 @@ __all__ = [
     "Cancelled",
     "ClassBank",
     "Client",
+    "Computed",
     "Conditions",
     "DamagedData",
     "DeadlineExceeded",
@@ -63,21 +69,28 @@ __all__ = [
     "Generated",
     "GeneratorInfo",
     "GeneratorSummary",
+    "Hamming",
     "HyperplaneDensity",
     "InvalidInput",
+    "LatentGrid",
+    "LocalComplexity",
+    "LogDensity",
     "MagnetError",
     "MeasuredError",
     "MessageTooLarge",
+    "NearestPatterns",
     "Operation",
     "OutOfMemory",
     "OutOfSpace",
     "Overloaded",
+    "Patterns",
     "PolarityCell",
     "PolarityGrid",
     "Progress",
     "RankStatistics",
     "Refused",
     "RefusedArchive",
+    "Region",
     "Resolved",
     "Result",
     "ServerFault",
@@ -86,7 +99,10 @@ __all__ = [
     "SliceStatistics",
     "Tessellation",
     "Unavailable",
+    "UnitLayer",
     "UnknownResource",
     "UnsupportedOperation",
     "Volumes",
+    "Wall",
+    "latent_grid",
 ]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from magnet_client.awaiting.banks import AsyncBanks
 from magnet_client.awaiting.generators import AsyncGenerators
+from magnet_client.awaiting.neighbourhoods import AsyncNeighbourhoods
+from magnet_client.awaiting.regions import AsyncRegions
 from magnet_client.awaiting.sampling import AsyncSampling
 from magnet_client.awaiting.slices import AsyncSlices
 
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncGenerators, AsyncSampling, AsyncBanks, AsyncSlices):
+class AsyncClient(AsyncGenerators, AsyncSampling, AsyncBanks, AsyncSlices, AsyncNeighbourhoods, AsyncRegions):
     """`Client` for asyncio: the same calls, the same parameters in the same order, awaited.
 
     `stream` and `watch_build` are asynchronous iterators. The channel opens at the first call, in the loop that makes

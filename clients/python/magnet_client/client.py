@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from magnet_client.blocking.banks import Banks
 from magnet_client.blocking.generators import Generators
+from magnet_client.blocking.neighbourhoods import Neighbourhoods
+from magnet_client.blocking.regions import Regions
 from magnet_client.blocking.sampling import Sampling
 from magnet_client.blocking.slices import Slices
 
 __all__ = ["Client"]
 
 
-class Client(Generators, Sampling, Banks, Slices):
+class Client(Generators, Sampling, Banks, Slices, Neighbourhoods, Regions):
     """A connection to one magnet server; safe to share between threads.
 
     Every call takes a `timeout` that overrides the client's. Calls with one answer end after 60 seconds by default;

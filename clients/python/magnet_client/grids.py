@@ -55,7 +55,7 @@ class LatentGrid:
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.float64]:
         found = self.latents
-        return found if dtype is None else found.astype(dtype)  # type: ignore[call-overload, no-any-return]
+        return found if dtype is None else found.astype(dtype)  # type: ignore[call-overload]
 
 
 def latent_grid(

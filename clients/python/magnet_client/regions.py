@@ -92,7 +92,8 @@ class Region:
             raise InvalidInput(
                 "half-spaces are not here: ask for half_spaces=True", field="half_spaces", reason="INVALID_INPUT"
             )
-        found: NDArray[np.bool_] = (np.asarray(latents) @ self.normals.T <= self.offsets + slack).all(axis=1)
+        points: NDArray[np.float64] = np.asarray(latents, dtype=np.float64)
+        found: NDArray[np.bool_] = np.all(points @ self.normals.T <= self.offsets + slack, axis=1)
         return found
 
     def render(

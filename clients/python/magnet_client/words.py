@@ -8,12 +8,22 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BaseWord", "ColorWord", "ConditionLike", "ImagesWord", "ManifoldWord", "PrecisionWord", "PresetWord"]
+__all__ = [
+    "BaseWord",
+    "ColorWord",
+    "ConditionLike",
+    "EstimatorWord",
+    "ImagesWord",
+    "ManifoldWord",
+    "PrecisionWord",
+    "PresetWord",
+]
 
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
 ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
+EstimatorWord: TypeAlias = Literal["vertices", "frame", "ball"]
 ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]
 """A condition: a label of a class, its index, or a vector."""
 ColorWord: TypeAlias = Literal["log_volume", "stretch", "norm", "area", "none"]

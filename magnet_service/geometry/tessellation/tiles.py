@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ _ROWS = 256
 def tile_maps(
     generator: Generator,
     tessellation: Tessellation,
-    tiles: Sequence[int] | NDArray[np.int64],
+    tiles: Sequence[int] | NDArray[np.integer[Any]],
     should_stop: Callable[[], bool] | None = None,
 ) -> tuple[Float[Tensor, "tiles output axes"], Float[Tensor, "tiles output"]]:
     """The affine map of the slice on each tile: value = matrix x + offset at coordinates x of the slice.
@@ -75,7 +76,7 @@ def tile_maps(
 def tile_patterns(
     generator: Generator,
     tessellation: Tessellation,
-    tiles: Sequence[int] | NDArray[np.int64] | None = None,
+    tiles: Sequence[int] | NDArray[np.integer[Any]] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Int[Tensor, "tiles units"]:
     """The activation pattern inside each tile: the states of the units of the layers that were taken into account.
@@ -120,7 +121,7 @@ def tile_patterns(
 def tile_volumes(
     generator: Generator,
     tessellation: Tessellation,
-    tiles: Sequence[int] | NDArray[np.int64] | None = None,
+    tiles: Sequence[int] | NDArray[np.integer[Any]] | None = None,
     engine: Engine | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Volumes:
@@ -154,7 +155,7 @@ def tile_volumes(
     return volumes(generator, latents, manifold=Manifold.PRE_ACTIVATION, engine=chosen, should_stop=should_stop)
 
 
-def centroids_of(tessellation: Tessellation, tiles: Sequence[int] | NDArray[np.int64] | None) -> Tensor:
+def centroids_of(tessellation: Tessellation, tiles: Sequence[int] | NDArray[np.integer[Any]] | None) -> Tensor:
     """Latents at the centroids of tiles."""
     if tiles is None:
         return tessellation.slice.lift(torch.from_numpy(tessellation.centroids))

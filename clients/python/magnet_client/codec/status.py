@@ -69,6 +69,9 @@ _ARGUMENTS = {
     "segment.low": "window",
     "segment.high": "window",
     "polygon": "window",
+    "box.low": "box",
+    "box.high": "box",
+    "map": "affine_map",
     "cells.columns": "cells",
     "cells.rows": "cells",
 }

@@ -68,7 +68,7 @@ def new_figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise Refused(
-            "pictures of slices need matplotlib: pip install 'magnet-service[pictures]'", reason="PICTURES_MISSING"
+            "pictures need matplotlib: pip install 'magnet-service[pictures]'", reason="PICTURES_MISSING"
         ) from error
     return Figure(figsize=(width, height), layout="constrained")
 

@@ -1,0 +1,34 @@
+"""`python -m examples.survey --out build/survey`: all figures, one after another."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from examples.survey import figure_3, figure_4, figure_5, figure_7, figure_8, figure_9, figure_12
+from examples.survey.command import write
+
+__all__ = ["PICTURES", "main"]
+
+PICTURES = {
+    3: figure_3.picture,
+    4: figure_4.picture,
+    5: figure_5.picture,
+    7: figure_7.picture,
+    8: figure_8.picture,
+    9: figure_9.picture,
+    12: figure_12.picture,
+}
+
+
+def main() -> None:
+    """Write every figure, and print what was measured."""
+    parser = argparse.ArgumentParser(prog="python -m examples.survey", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/survey"), help="folder to write")
+    folder = parser.parse_args().out
+    for number, picture in PICTURES.items():
+        write(picture, folder / f"figure_{number}.png")
+
+
+if __name__ == "__main__":
+    main()
