@@ -127,6 +127,7 @@ def slice_command(
         bool | None,
         typer.Option("--edges/--no-edges", help="Draw edges, coloured by layer: if few.", rich_help_panel=_ANSWER),
     ] = None,
+    dpi: Annotated[float, typer.Option(help="Pixels an inch of a picture.", rich_help_panel=_ANSWER)] = 150.0,
     address: Address = None,
     local: Local = False,
     repository: Repositories = None,
@@ -149,10 +150,11 @@ def slice_command(
         held = condition_of(client, generator, condition)
         where: dict[str, Any] = {"condition": held, "up_to": up_to}
         if through is not None:
-            where["points"], words = latents_of(client, generator, through, seed, held)
+            where["points"], named = latents_of(client, generator, through, seed, held)
+            words = f"through {named}"
         else:
             where["origin"] = numbers_of(origin or "", "origin")
-            where["directions"], words = rows_of(directions or "", "directions"), "an origin and directions"
+            where["directions"], words = rows_of(directions or "", "directions"), "along directions from an origin"
 
         def take(window: Any, most: int | None) -> Found:
             asked = {**where, "window": window, "max_tiles": most}
@@ -172,7 +174,7 @@ def slice_command(
 
         found, halvings = _fitted(take, chosen, max_tiles, bool(through))
     if out is not None:
-        _write(found, out, color, edges)
+        _write(found, out, color, edges, dpi)
     if json:
         figures = {"header": found.header, "halvings": halvings, "out": None if out is None else str(out)}
         print_json(figures)
@@ -197,13 +199,13 @@ def _fitted(
     return found, halvings
 
 
-def _write(found: Found, out: Path, color: ColorWord | None, edges: bool | None) -> None:
+def _write(found: Found, out: Path, color: ColorWord | None, edges: bool | None, dpi: float) -> None:
     if out.suffix.lower() == ".npz":
         found.save(out)
     elif isinstance(found, Tessellation):
-        found.render(out, color=color, edges=edges)
+        found.render(out, color=color, edges=edges, dpi=dpi)
     else:
-        found.render(out)
+        found.render(out, dpi=dpi)
 
 
 def _print(found: Found, words: str, halvings: int, out: Path | None) -> None:
@@ -213,11 +215,11 @@ def _print(found: Found, words: str, halvings: int, out: Path | None) -> None:
     STDOUT.print(
         sheet_of(
             [
-                ("slice", f"{'line' if header.axes == 1 else 'plane'} of {header.generator} through {words}"),
+                ("slice", f"{'line' if header.axes == 1 else 'plane'} of {header.generator} {words}"),
                 ("condition", "" if header.condition is None else header.condition),
                 ("latents at", _points(header)),
                 ("window", _window(header) + _shrunk(halvings)),
-                (tiles, f"{header.tiles:,}, {header.edges:,} edges, {header.vertices:,} vertices"),
+                (tiles, f"{header.tiles:,}" + _structure(header)),
                 ("extent", _extent(header)),
                 (size, f"mean {figures.area_mean:.4g}, sd {figures.area_sd:.4g}"),
                 ("corners", "" if header.axes == 1 else f"mean {figures.corners_mean:.2f}"),
@@ -231,10 +233,17 @@ def _print(found: Found, words: str, halvings: int, out: Path | None) -> None:
         (layer.name, layer.operation, f"{layer.units:,}", f"{layer.bending:,}", f"{layer.tiles:,}", f"{added:,}")
         for layer, added in zip(header.layers, figures.added, strict=True)
     ]
+    cut = header.tiles - (header.layers[-1].tiles if header.layers else 1)
+    if cut:
+        rows.append(("decision boundary", "", "", "", f"{header.tiles:,}", f"{cut:,}"))
     if rows:
         STDOUT.print(grid("", ("layer", "operation", "units>", "bending>", f"{tiles}>", "added>"), rows))
     if out is not None:
         STDOUT.print(f"wrote {out}", markup=False, soft_wrap=True)
+
+
+def _structure(header: SliceHeader) -> str:
+    return "" if header.axes == 1 else f", {header.edges:,} edges, {header.vertices:,} vertices"
 
 
 def _extent(header: SliceHeader) -> str:

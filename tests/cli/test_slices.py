@@ -68,6 +68,7 @@ def test_arrays_and_volumes(magnet: Magnet, tmp_path: Path) -> None:
         "--out", tmp_path / "rings.npz",
     )  # fmt: skip
     assert "nats (float32)" in text
+    assert "decision boundary" in text
     with np.load(tmp_path / "rings.npz", allow_pickle=False) as arrays:
         np.testing.assert_allclose(arrays["areas"].sum(), 4.0)
         assert arrays["patterns"].shape == (len(arrays["areas"]), 96)
