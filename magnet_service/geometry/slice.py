@@ -44,15 +44,14 @@ class Slice:
     @property
     def size(self) -> float:
         """Largest distance of two corners of the window."""
-        return float(torch.cdist(self.window, self.window).max())
+        return diameter(self.window)
 
     @property
     def area(self) -> float:
         """Area of the window, or length of the segment."""
         if self.axes == 1:
             return float((self.window[1] - self.window[0]).abs())
-        x, y = self.window.T
-        return float((x * y.roll(-1) - y * x.roll(-1)).sum() / 2)
+        return enclosed(self.window)
 
     def lift(self, points: Float[Tensor, "points axes"]) -> Float[Tensor, "points latent"]:
         """Latents of points of the slice.
@@ -177,7 +176,9 @@ def orthonormal(directions: Tensor, field: str) -> Tensor:
             for known in frame:
                 rest = rest - (rest @ known) * known
         size = rest.norm()
-        if not bool(size > _COLLINEAR * longest):
+        # Points that lie close together count as one; a direction may have any length.
+        scale = longest if field == "points" else direction.norm()
+        if not bool(size > _COLLINEAR * scale):
             problem = "are one" if not frame else "lie on one line"
             what = f"the points {problem}" if field == "points" else "a direction is zero or parallel to the other"
             raise InvalidInput(f"{what}: they do not span a slice; write others.", field=field)
@@ -207,8 +208,7 @@ def corners_of(window: Sequence[float] | Tensor, axes: int) -> Tensor:
         raise InvalidInput(
             "a window is LEFT,RIGHT,BOTTOM,TOP, or at least three corners of a convex polygon.", field="window"
         )
-    x, y = given.T
-    if float((x * y.roll(-1) - y * x.roll(-1)).sum()) < 0:
+    if enclosed(given) < 0:
         given = given.flip(0)
     sides = given.roll(-1, 0) - given
     beyond = given[None, :, :] - given[:, None, :]
@@ -217,7 +217,7 @@ def corners_of(window: Sequence[float] | Tensor, axes: int) -> Tensor:
     count = len(given)
     own = torch.eye(count, dtype=torch.bool)
     own = own | own.roll(1, dims=1)
-    least = 1e-12 * float(torch.cdist(given, given).max()) ** 2
+    least = 1e-12 * diameter(given) ** 2
     if not bool((left_of[~own] > least).all()):
         raise InvalidInput(
             "the window is no convex polygon: write its corners in order around it, without repetitions and without "
@@ -225,3 +225,15 @@ def corners_of(window: Sequence[float] | Tensor, axes: int) -> Tensor:
             field="window",
         )
     return given
+
+
+def diameter(corners: Tensor) -> float:
+    """Largest distance of two corners."""
+    return float((corners[:, None] - corners).norm(dim=2).max())
+
+
+def enclosed(corners: Tensor) -> float:
+    """Area of a polygon, negative for clockwise ones."""
+    # From its first corner, so that what is far from 0 loses nothing.
+    x, y = (corners - corners[0]).T
+    return float((x * y.roll(-1) - y * x.roll(-1)).sum() / 2)
