@@ -7,7 +7,7 @@ DEVICE ?= cpu
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-long test-container test-cuda lint types protos-check stubs bench bench-volume bench-steps \
+.PHONY: help demo survey test test-all test-long test-container test-cuda lint types protos-check stubs bench bench-volume bench-steps \
         bench-resample bench-serving bench-complexity bench-patterns train clean
 
 help: ## This list
@@ -24,6 +24,9 @@ $(VENV)/.installed-%: $(INPUTS) | $(BIN)/python
 
 demo: $(VENV)/.installed-demo ## The main job on the bundled generator over real gRPC; writes demo/
 	$(BIN)/python -m examples.demo --out demo
+
+survey: $(VENV)/.installed-demo ## The survey's figures, made again; writes build/survey/
+	$(BIN)/python -m examples.survey --out build/survey
 
 test: $(VENV)/.installed-test ## The tests, a seeded sample of the long suites among them
 	$(BIN)/python -m pytest -q -n 2 -m 'not long and not cuda'

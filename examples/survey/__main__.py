@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from examples.survey import figure_3, figure_4, figure_5, figure_7, figure_8, figure_9, figure_12
-from examples.survey.command import write
+from examples.survey.command import options, write
 
 __all__ = ["PICTURES", "main"]
 
@@ -23,11 +22,11 @@ PICTURES = {
 
 def main() -> None:
     """Write every figure, and print what was measured."""
-    parser = argparse.ArgumentParser(prog="python -m examples.survey", description=__doc__)
+    parser = options("examples.survey", __doc__)
     parser.add_argument("--out", type=Path, default=Path("build/survey"), help="folder to write")
-    folder = parser.parse_args().out
+    given = parser.parse_args()
     for number, picture in PICTURES.items():
-        write(picture, folder / f"figure_{number}.png")
+        write(picture, given.out / f"figure_{number}.png", given.width)
 
 
 if __name__ == "__main__":

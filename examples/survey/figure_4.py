@@ -105,8 +105,9 @@ def draw(graph: Surface, sheet: Surface) -> Figure:
     figure = Figure(figsize=(12.4, 4.6))
     left = figure.add_axes((-0.005, 0.03, 0.37, 0.92), projection="3d")
     over_its_tiles(left, graph)
-    logs = np.log(sheet.tessellation.stretches)
-    scale = Normalize(*np.quantile(logs, (0.02, 0.98)))
+    with np.errstate(divide="ignore"):
+        logs = np.log(sheet.tessellation.stretches)
+    scale = Normalize(*np.quantile(logs[np.isfinite(logs)], (0.02, 0.98)))
     colours = colormaps["viridis"](scale(logs))
     middle = figure.add_axes((0.37, 0.08, 0.29, 0.29 * 12.4 / 4.6))
     fill_tiles(middle, sheet.tessellation, colours)
