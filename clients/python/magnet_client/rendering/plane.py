@@ -20,6 +20,7 @@ from magnet_client.rendering.canvas import (
     written,
 )
 from magnet_client.tessellation import Tessellation
+from magnet_client.tile_densities import tile_log_volumes
 from magnet_client.words import ColorWord
 
 if TYPE_CHECKING:
@@ -42,24 +43,30 @@ _INNER = (0.005, 0.995)
 """Shares of the window's area at which the scale of colours ends."""
 
 _LABELS = {
-    "log_volume": "log-volume of the Jacobian, nats",
     "stretch": "stretching of areas of the slice",
     "norm": "spectral norm of the affine map of the slice",
     "area": "area",
 }
+_OF_K = ("log_volume", "log_density", "mass")
+"""What depends on k."""
+
+_LINEAR = ("log_volume", "log_density")
+"""Logarithms already."""
 
 
 def draw_plane(
     found: Tessellation,
     path: str | os.PathLike[str] | None,
     color: ColorWord | None,
+    top_k: int,
+    rho: float,
     edges: bool | None,
     width: float,
     dpi: float,
 ) -> Figure:
     """Draw tiles and edges; as `Tessellation.render`."""
     suffix_of(path)
-    values, chosen = _values(found, color)
+    values, chosen, label = _values(found, color, top_k, rho)
     left, bottom = found.window.min(axis=0)
     right, top = found.window.max(axis=0)
     drawn = edges if edges is not None else values is None or len(found.ends) <= _CROWDED
@@ -76,7 +83,7 @@ def draw_plane(
     if values is not None and scale is not None:
         colours = tile_colours(pale=drawn)
         _fill(axes, found, values, scale, colours)
-        _scale_bar(figure, axes, scale, colours, chosen, values)
+        _scale_bar(figure, axes, scale, colours, chosen, label, values)
     if drawn:
         _edges(axes, found)
         _layers(figure, axes, found)
@@ -85,35 +92,56 @@ def draw_plane(
     return written(figure, path, dpi)
 
 
-def _values(found: Tessellation, color: ColorWord | None) -> tuple[NDArray[np.float64] | None, str]:
+def _values(
+    found: Tessellation, color: ColorWord | None, top_k: int, rho: float
+) -> tuple[NDArray[np.float64] | None, str, str]:
+    """What tiles are coloured by, its word and its label; nothing for `none`."""
     held: dict[str, NDArray[np.float64] | None] = {
         "log_volume": found.log_volumes,
         "stretch": None if found.truncated else found.stretches,
         "norm": None if found.truncated else found.spectral_norms,
         "area": found.areas,
+        "log_density": found.log_volumes,
+        "mass": found.masses,
     }
-    if color is None:
-        first = next(word for word, values in held.items() if values is not None)
-        return held[first], first
-    if color == "none":
-        return None, color
-    if color not in held:
+    word = next(word for word, values in held.items() if values is not None) if color is None else color
+    if word not in held and word != "none":
         words = ", ".join(map(repr, (*held, "none")))
-        raise InvalidInput(f"color must be one of {words}; not {color!r}", field="color", reason="INVALID_INPUT")
-    values = held[color]
+        raise _invalid("color", f"color must be one of {words}; not {color!r}")
+    if rho and word != "mass":
+        raise _invalid("rho", f"rho goes with color 'mass'; not with {word!r}")
+    if top_k and word not in _OF_K:
+        raise _invalid("top_k", f"top_k goes with color {', '.join(map(repr, _OF_K))}; not with {word!r}")
+    if word == "none":
+        return None, word, ""
+    values = held[word]
     if values is None:
         why = "a TRUNCATED slice has no affine map on its tiles" if found.truncated else "ask for volumes=True"
-        raise InvalidInput(
-            f"there is no {color} of these tiles: {why}; area is always there", field="color", reason="INVALID_INPUT"
-        )
-    return values, color
+        why = "ask for masses=True" if word == "mass" else why
+        raise _invalid("color", f"there is no {word} of these tiles: {why}; area is always there")
+    if word == "log_volume":
+        values, k = tile_log_volumes(found, top_k)
+        which = "" if k == found.header.frame.shape[1] else f", top {k}"
+        return values, word, f"log-volume of the Jacobian{which}, nats"
+    if word == "log_density":
+        density = found.log_density(top_k)
+        what = "log density of one preimage" if density.top_k == density.columns else f"log {density.label}"
+        return density.values, word, f"{what} at the centroid, nats"
+    if word == "mass":
+        masses = found.masses_at(rho, top_k)
+        return masses.masses, word, f"probability of a tile: {masses.law}"
+    return values, word, _LABELS[word]
+
+
+def _invalid(field: str, message: str) -> InvalidInput:
+    return InvalidInput(message, field=field, reason="INVALID_INPUT")
 
 
 def _scale(color: str, values: NDArray[np.float64], areas: NDArray[np.float64]) -> Normalize:
     """The scale of colours, between quantiles by area: slivers have the most extreme values and cannot be seen."""
     from matplotlib.colors import LogNorm, Normalize
 
-    logs = color != "log_volume"
+    logs = color not in _LINEAR
     good = np.isfinite(values) & (values > 0 if logs else True)
     if not good.any():
         return Normalize(0.0, 1.0)
@@ -147,7 +175,13 @@ def _fill(axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: N
 
 
 def _scale_bar(
-    figure: Figure, axes: Axes, scale: Normalize, colours: Colormap, color: str, values: NDArray[np.float64]
+    figure: Figure,
+    axes: Axes,
+    scale: Normalize,
+    colours: Colormap,
+    color: str,
+    label: str,
+    values: NDArray[np.float64],
 ) -> None:
     from matplotlib.cm import ScalarMappable
 
@@ -156,8 +190,8 @@ def _scale_bar(
     assert scale.vmax is not None
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
     beyond = ends.get((bool(low < scale.vmin), bool(high > scale.vmax)), "neither")
-    bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, label=_LABELS[color], extend=beyond, pad=0.02)
-    if color != "log_volume":
+    bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, label=label, extend=beyond, pad=0.02)
+    if color not in _LINEAR:
         readable(bar.ax.yaxis, scale.vmin, scale.vmax)
 
 
