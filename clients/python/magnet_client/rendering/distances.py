@@ -35,10 +35,12 @@ def draw_distances(
         )
     many = count > _NAMED
     figure = new_figure(max(6.4, 0.4 * count if many else 1.2 * count) if width is None else width, 4.2)
+    from matplotlib.patches import Patch
+
     axes = figure.add_subplot()
     places = np.arange(count)
-    axes.bar(places, found.mean, width=0.7, color=layer_colours(count), label="mean")
-    axes.plot(
+    axes.bar(places, found.mean, width=0.7, color=layer_colours(count))
+    (mark,) = axes.plot(
         places, found.root_mean_square, "_", color="black", markersize=14, markeredgewidth=2, label="root mean square"
     )
     names = [layer.name if many else f"{layer.name}\n{layer.units:,} units" for layer in found.layers]
@@ -50,6 +52,5 @@ def draw_distances(
     out = f", {next(iter(found.left_out))} left out" if len(found.left_out) == 1 else out
     title = f"{found.computed.generator}, distance to the hyperplanes of each layer\n{latents}{out}"
     axes.set_title(title, fontsize="medium")
-    handles, _ = axes.get_legend_handles_labels()
-    axes.legend(handles=handles, frameon=False, fontsize="small")
+    axes.legend(handles=[Patch(color="#8c8c8c", label="mean"), mark], frameon=False, fontsize="small")
     return written(figure, path, dpi)

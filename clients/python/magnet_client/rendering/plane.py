@@ -125,7 +125,7 @@ def _values(
         return values, word, f"log-volume of the Jacobian{which}, nats"
     if word == "log_density":
         density = found.log_density(top_k)
-        what = "log density of one preimage" if density.top_k == density.columns else f"log {density.label}"
+        what = "log density of one preimage" if density.top_k == density.columns else density.label
         return density.values, word, f"{what} at the centroid, nats"
     if word == "mass":
         masses = found.masses_at(rho, top_k)
