@@ -80,7 +80,7 @@ def services(address: str) -> Iterator[Services]:
 def asked(request: pytest.FixtureRequest, services: Services, repository: Path) -> Asked:
     condition, value = GIVEN[request.param]
     generator = load_version(repository / request.param)[0].conditioned(value).to(precision=Precision.FLOAT64)
-    bank = build_bank(services, request.param, BANK_ROWS, condition=condition)
+    bank = build_bank(services, request.param, BANK_ROWS, condition=condition, seed=99)
     return Asked(services, request.param, condition, generator, bank.bank_id)
 
 
