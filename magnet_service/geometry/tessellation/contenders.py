@@ -13,7 +13,7 @@ from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, la
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
 from magnet_service.geometry.tessellation.live import Live, with_columns
 from magnet_service.geometry.tessellation.merging import without
-from magnet_service.geometry.tessellation.sheet import Sheet
+from magnet_service.geometry.tessellation.sheet import Sheet, finite
 from magnet_service.geometry.tessellation.subdivision import Subdivision
 
 __all__ = ["Contest", "prepare_contest"]
@@ -116,7 +116,7 @@ def prepare_contest(
         What to split by and how to go on.
 
     Raises:
-        Nothing.
+        NotFinite: a contender is not finite everywhere.
 
     Accuracy: rounding of float64.
     """
@@ -146,7 +146,7 @@ def prepare_contest(
 def candidates(sheet: Sheet, constant: Tensor, matrix: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Contenders [units, most] that may be largest as far as their ranges tell, and one that is if no other is."""
     if sheet.worth_bounding(matrix):
-        lows, highs = sheet.clusters().bounds(constant, matrix)
+        lows, highs = finite(*sheet.clusters().bounds(constant, matrix))
     else:
         lows, highs = (limit[None] for limit in sheet.ranges(constant, matrix)[:2])
     may = torch.zeros(places.shape, dtype=torch.bool)
