@@ -27,6 +27,9 @@ __all__ = ["Budget", "OverMemory", "OverTiles", "Progress"]
 _COPIES = 3
 """Matrices of a layer's value that are there at once."""
 
+_SPURIOUS = 4
+"""Times the tiles left that there may be before those between which no largest entry changes are joined."""
+
 
 class OverTiles(Exception):
     """The next cuts would make too many tiles; never leaves this package."""
@@ -112,9 +115,13 @@ class Progress:
         if len(self.tiles) >= self.budget.layers:
             return False
         self.sheet.points = torch.from_numpy(self.subdivision.points)
+        before = (self.subdivision, self.merged, self.made_by)
         try:
             cuts = work()
+            if self.subdivision.tiles > self.budget.tiles[len(self.tiles)]:
+                raise OverTiles
         except OverTiles:
+            self.subdivision, self.merged, self.made_by = before
             return False
         except NotFinite:
             raise not_finite(node) from None
@@ -148,7 +155,8 @@ class Progress:
 
     def _compete(self, contest: Contest, index: int) -> Cuts | None:
         """Split the tiles where contenders tie, and give the units their value."""
-        found = self._cut(contest.cuts, len(contest.units) + contest.values.shape[1], contest.straight)
+        more = len(contest.units) + contest.values.shape[1]
+        found = self._cut(contest.cuts, more, contest.straight, _SPURIOUS)
         self.subdivision = contest.settle(self.sheet, index, found) or self.subdivision
         return contest.cuts
 
@@ -174,12 +182,15 @@ class Progress:
             sheet.follow(found)
         return cuts
 
-    def _cut(self, cuts: Cuts | None, more: int, value: Live) -> Split | None:
-        """Split all tiles, before `more` columns come to be of which a value will depend."""
+    def _cut(self, cuts: Cuts | None, more: int, value: Live, spare: int = 1) -> Split | None:
+        """Split all tiles, before `more` columns come to be of which a value will depend.
+
+        There may be `spare` times as many tiles as the budget has, if most of them are joined again.
+        """
         if cuts is None:
             return None
         plan = plan_split(self.subdivision, cuts, self.budget.near, self.sheet.workers)
-        if (plan.vertices - 1 if self.subdivision.line else plan.tiles) > self.budget.tiles[len(self.tiles)]:
+        if (plan.vertices - 1 if self.subdivision.line else plan.tiles) > spare * self.budget.tiles[len(self.tiles)]:
             raise OverTiles
         columns = self.sheet.columns.shape[1] + more
         # Values of before and of after are there at once, and the structure beside them.

@@ -17,7 +17,7 @@ from magnet_service.geometry.slice import Slice
 from magnet_service.geometry.tessellation.answer import finished
 from magnet_service.geometry.tessellation.blocks import Block, united
 from magnet_service.geometry.tessellation.live import Live
-from magnet_service.geometry.tessellation.pieces import OUTER, Piece, halves
+from magnet_service.geometry.tessellation.pieces import halves, whole_window
 from magnet_service.geometry.tessellation.progress import Budget, OverMemory, Progress
 from magnet_service.geometry.tessellation.result import Tessellation
 from magnet_service.geometry.tessellation.sheet import Sheet
@@ -63,7 +63,8 @@ def tessellate(
         max_tiles: tiles at most. The layer whose cuts would make more is left out, with all behind it, and the answer
             says so.
         max_memory: bytes at most besides the weights; 80 % of what is free where None. What does not fit is done in
-            pieces of the window, whose tiles are joined again; a piece that cannot be cut any more ends like max_tiles.
+            pieces of the window, whose tiles are joined again (for max_tiles those on a seam count on both sides); a
+            piece that cannot be cut any more, as a line cannot, ends like max_tiles.
         threads: cores to use; those of torch where None.
         should_stop: asked before every node of a piece; once it answers true the call ends in Cancelled.
 
@@ -137,7 +138,7 @@ def solved(
     shape = generator.latent_shape
     latent = Live(slice_.origin.reshape(1, *shape), slice_.frame.reshape(1, slice_.axes, *shape))
     corners = slice_.window.numpy()
-    waiting = [Piece(corners, (OUTER,) * len(corners))]
+    waiting = [whole_window(corners)]
     blocks: list[Block] = []
     seams = 0
     while waiting:
