@@ -64,15 +64,15 @@ def clustered(points: Tensor) -> tuple[Tensor, NDArray[np.int64]]:
     count = min(_MOST, max(1, len(points) // _VERTICES))
     halvings = count.bit_length() - 1
     order = np.arange(len(points))
-    coordinates = points.numpy()
+    coordinates = np.ascontiguousarray(points.numpy().T)  # largest and smallest of a row are found at once
     starts = np.array([0, len(points)])
     for _ in range(halvings):
         pieces = [0]
         for begin, end in pairwise(starts):
-            mine = coordinates[order[begin:end]]
-            axis = int(np.argmax(np.ptp(mine, axis=0)))
+            mine = coordinates.take(order[begin:end], axis=1)
+            axis = int(np.argmax(mine.max(axis=1) - mine.min(axis=1)))
             half = (end - begin) // 2
-            order[begin:end] = order[begin:end][np.argpartition(mine[:, axis], half)]
+            order[begin:end] = order[begin:end][np.argpartition(mine[axis], half)]
             pieces += [begin + half, end]
         starts = np.array(pieces)
     return torch.from_numpy(order), starts
