@@ -70,7 +70,7 @@ def save(figure: Figure, path: Path, width: int | None = None) -> None:
     with Image.open(drawn) as image:
         height = round(width * image.height / image.width)
         reduced = image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    # Maximum coverage gives thin lines of rare colours entries of their own, where a median cut mixes them with frequent
-    # ones; k-means then halves the errors, which are half of an octree's.
+    # Maximum coverage gives thin lines of rare colours entries of their own, where a median cut mixes them with others;
+    # k-means then halves the errors, which are half of an octree's.
     small = reduced.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=_MEANS, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
