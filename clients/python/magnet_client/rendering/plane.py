@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from magnet_client.errors import InvalidInput
 from magnet_client.rendering.canvas import (
     DECISION,
+    fitted,
     headline,
     layer_colours,
     new_figure,
@@ -42,11 +43,14 @@ _INNER = (0.005, 0.995)
 """Shares of the window's area at which the scale of colours ends."""
 
 _LABELS = {
-    "log_volume": "log-volume of the Jacobian, nats",
-    "stretch": "stretching of areas of the slice",
-    "norm": "spectral norm of the affine map of the slice",
+    "log_volume": "log-volume\nof the Jacobian, nats",
+    "stretch": "stretching\nof areas of the slice",
+    "norm": "spectral norm\nof the affine map of the slice",
     "area": "area",
 }
+
+_LOW = 3.0
+"""Inches of height of the window below which labels beside it have two lines."""
 
 
 def draw_plane(
@@ -58,28 +62,33 @@ def draw_plane(
     dpi: float,
 ) -> Figure:
     """Draw tiles and edges; as `Tessellation.render`."""
-    suffix_of(path)
+    kind = suffix_of(path)
     values, chosen = _values(found, color)
     left, bottom = found.window.min(axis=0)
     right, top = found.window.max(axis=0)
     drawn = edges if edges is not None else values is None or len(found.ends) <= _CROWDED
     scale = _scale(chosen, values, found.areas) if values is not None else None
-    legend = drawn and bool(found.layers)
-    # Room for the axes' own labels, and for a scale of colours beside them.
-    beside = 1.6 * (scale is not None) + 1.2 * (legend and len(found.layers) > _LISTED)
-    figure = new_figure(width, max(2.5, (width - 0.8 - beside) * (top - bottom) / (right - left) + 1.2))
+    height = (width - 1.6) * (top - bottom) / (right - left)
+    figure = new_figure(width, max(2.5, height + 1.2))
     axes = figure.add_subplot()
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axes.set_xlabel("first axis of the slice")
     axes.set_ylabel("second axis of the slice")
     axes.set_title(headline(found.header), color=DECISION if found.truncated else "black", fontsize="medium")
+    colours = tile_colours(pale=drawn)
     if values is not None and scale is not None:
-        colours = tile_colours(pale=drawn)
-        _fill(axes, found, values, scale, colours)
-        _scale_bar(figure, axes, scale, colours, chosen, values)
+        label = _LABELS[chosen] if height < _LOW else _LABELS[chosen].replace("\n", " ")
+        _scale_bar(figure, axes, scale, colours, label, values)
+    if drawn:
+        _layers(figure, axes, found)
+    fitted(figure, axes)
+    if values is not None and scale is not None:
+        _fill(axes, found, values, scale, colours, smooth=False)
+        if not drawn and kind != "svg":
+            # Smoothed borders over tiles without: nothing but the neighbour's colour shines through.
+            _fill(axes, found, values, scale, colours, smooth=True)
     if drawn:
         _edges(axes, found)
-        _layers(figure, axes, found)
     _decision(axes, found)
     _through(axes, found)
     return written(figure, path, dpi)
@@ -125,7 +134,9 @@ def _scale(color: str, values: NDArray[np.float64], areas: NDArray[np.float64]) 
     return LogNorm(low, high) if low < high else LogNorm(low / 2, low * 2)
 
 
-def _fill(axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: Normalize, colours: Colormap) -> None:
+def _fill(
+    axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: Normalize, colours: Colormap, *, smooth: bool
+) -> None:
     from matplotlib.collections import PolyCollection
 
     sizes = np.diff(found.starts)
@@ -139,25 +150,26 @@ def _fill(axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: N
             cmap=colours,
             norm=scale,
             edgecolors="none",
-            # Smoothed borders would let the ground shine through between neighbours.
-            antialiaseds=False,
+            # Smoothed borders alone would let the ground shine through between neighbours.
+            antialiaseds=smooth,
             rasterized=found.tiles > _MANY,
         )
         axes.add_collection(shapes, autolim=False)
 
 
 def _scale_bar(
-    figure: Figure, axes: Axes, scale: Normalize, colours: Colormap, color: str, values: NDArray[np.float64]
+    figure: Figure, axes: Axes, scale: Normalize, colours: Colormap, label: str, values: NDArray[np.float64]
 ) -> None:
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
 
     low, high = values[np.isfinite(values)].min(initial=np.inf), values[np.isfinite(values)].max(initial=-np.inf)
     assert scale.vmin is not None
     assert scale.vmax is not None
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
     beyond = ends.get((bool(low < scale.vmin), bool(high > scale.vmax)), "neither")
-    bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, label=_LABELS[color], extend=beyond, pad=0.02)
-    if color != "log_volume":
+    bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, label=label, extend=beyond, pad=0.02)
+    if isinstance(scale, LogNorm):
         readable(bar.ax.yaxis, scale.vmin, scale.vmax)
 
 
