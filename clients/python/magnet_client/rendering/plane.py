@@ -79,8 +79,7 @@ def draw_plane(
     if values is not None and scale is not None:
         label = _LABELS[chosen] if height < _LOW else _LABELS[chosen].replace("\n", " ")
         _scale_bar(figure, axes, scale, colours, label, values)
-    if drawn:
-        _layers(figure, axes, found)
+    _legend(figure, axes, found, drawn)
     fitted(figure, axes)
     if values is not None and scale is not None:
         _fill(axes, found, values, scale, colours, smooth=False)
@@ -192,23 +191,23 @@ def _edges(axes: Axes, found: Tessellation) -> None:
         axes.add_collection(lines, autolim=False)
 
 
-def _layers(figure: Figure, axes: Axes, found: Tessellation) -> None:
-    """What the colours of edges mean: a legend, or a scale where there are many layers."""
+def _legend(figure: Figure, axes: Axes, found: Tessellation, drawn: bool) -> None:
+    """What the colours of lines mean: layers in a legend, or on a scale where there are many; the decision boundary."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.lines import Line2D
 
-    count = len(found.layers)
+    count = len(found.layers) if drawn else 0
     colours = layer_colours(count)
+    handles = []
     if count > _LISTED:
         scale = BoundaryNorm(np.arange(count + 1) - 0.5, count)
         bar = figure.colorbar(ScalarMappable(scale, ListedColormap(colours)), ax=axes, label="layer", pad=0.02)
         bar.set_ticks(np.unique(np.linspace(0, count - 1, min(count, 10)).round()).astype(int).tolist())
-        return
-    handles = [
-        Line2D([], [], color=colour, linewidth=2, label=f"{layer.name} ({layer.bending:,} of {layer.units:,} units)")
-        for layer, colour in zip(found.layers, colours, strict=True)
-    ]
+    elif drawn:
+        for layer, colour in zip(found.layers, colours, strict=True):
+            label = f"{layer.name} ({layer.bending:,} of {layer.units:,} units)"
+            handles.append(Line2D([], [], color=colour, linewidth=2, label=label))
     if found.decision.any():
         handles.append(Line2D([], [], color=DECISION, linewidth=2, label="decision boundary"))
     if handles:
