@@ -60,6 +60,7 @@ class Subject:
         return tessellate(generator, window(generator, self.half), boundary=self.boundary, threads=threads)
 
 
+@cache
 def window(generator: Generator, half: float) -> Slice:
     """A square of the plane: of the latent space itself where that is one, else through three latents of seed 0."""
     if generator.latent_dim == 2:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from magnet_service import __version__
-from magnet_service.cli import bank, fields, generator, health, patterns, regions, sample, serve, slices
+from magnet_service.cli import bank, distances, fields, generator, health, patterns, regions, sample, serve, slices
 from magnet_service.cli.failures import FailureReporting
 
 __all__ = ["app"]
@@ -25,6 +25,7 @@ app.command("sample")(sample.sample)
 app.command("slice")(slices.slice_command)
 app.command("complexity")(fields.complexity)
 app.command("density")(fields.density)
+app.command("distances")(distances.distances)
 app.command("region")(regions.region)
 app.command("rows")(regions.rows)
 app.command("patterns")(patterns.patterns)

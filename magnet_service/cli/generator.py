@@ -88,7 +88,7 @@ def add(
     file: Annotated[Path, typer.Argument(show_default=False, help="A .pt2 archive of torch.export, or an .onnx file.")],
     prior: Annotated[
         str | None,
-        typer.Option(help="Law of the latents: normal, uniform(low=-1, high=1), ball(radius=3) ... [normal]"),
+        typer.Option(help="Law of the latents: normal, uniform(low=-1, high=1), ball(radius=3) ... \\[normal]"),
     ] = None,
     output_range: Annotated[
         str | None, typer.Option(metavar="LOW,HIGH", help="Lowest and highest output. [-1,1]")

@@ -43,8 +43,8 @@ _ANSWER = "What to write"
 Latents: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="I,J,..|FILE.npy",
-        help="Rows of the prior's draw with --seed, counted from 0, or a file of [rows, d].",
+        metavar="I,J,..|I:J|FILE.npy",
+        help="Rows of the prior's draw with --seed, counted from 0 (0:256 for the first 256), or a .npy file of rows.",
         rich_help_panel=_WHERE,
     ),
 ]

@@ -44,7 +44,7 @@ def region(
         str,
         typer.Option(
             metavar="I|X,Y,..|FILE.npy",
-            help="A row of the prior's draw with --seed, counted from 0, numbers with commas, or a file of [d].",
+            help="A row of the prior's draw with --seed, counted from 0, numbers with commas, or a .npy file of one.",
             rich_help_panel=_WHERE,
         ),
     ] = "0",

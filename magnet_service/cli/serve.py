@@ -43,10 +43,10 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Folder of the banks.", rich_help_panel=_FILES)
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or cuda:N. [auto]", rich_help_panel=_COMPUTE)
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N. \\[auto]", rich_help_panel=_COMPUTE)
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of one computation. [this process's cores]", rich_help_panel=_COMPUTE)
+        int | None, typer.Option(help="Threads of one computation. \\[this process's cores]", rich_help_panel=_COMPUTE)
     ] = None,
     tile_rows: Annotated[
         int | None, typer.Option(help="Rows computed together. [16]", rich_help_panel=_COMPUTE)
@@ -78,9 +78,9 @@ def serve(
         float | None, typer.Option(help="Time for calls in flight to end at a stop. [10]", rich_help_panel=_LIMITS)
     ] = None,
     log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error. [info]", rich_help_panel=_LOGS)
+        str | None, typer.Option(help="debug, info, warning or error. \\[info]", rich_help_panel=_LOGS)
     ] = None,
-    log_format: Annotated[str | None, typer.Option(help="console or json. [console]", rich_help_panel=_LOGS)] = None,
+    log_format: Annotated[str | None, typer.Option(help="console or json. \\[console]", rich_help_panel=_LOGS)] = None,
 ) -> None:
     """Starts a server and stays until SIGINT or SIGTERM, which let calls in flight end first.
 

@@ -33,7 +33,7 @@ def latents_of(
     Arguments:
         client: asked for rows of the prior's draw.
         generator: `name` or `name@version`.
-        text: a .npy file of [rows, d], or numbers of rows, as `1,2,3`, counted from 0.
+        text: a .npy file of [rows, d], or numbers of rows, as `1,2,3` or `0:256` (without 256), counted from 0.
         seed: of the draw of the prior whose rows they are.
         condition: of that draw.
         field: the option's name, for errors.
@@ -51,31 +51,38 @@ def latents_of(
     if text.endswith(".npy"):
         return loaded(text, field), text
     try:
-        rows = [int(part) for part in text.split(",")]
+        spans = [_span(part) for part in text.split(",")]
     except ValueError:
         raise InvalidInput(
             f"write --{field}=I,J,K (rows of the prior's draw, counted from 0) or a .npy file; not {text!r}",
             field=field,
         ) from None
-    if min(rows) < 0 or (counts and len(rows) not in counts):
+    if not all(0 <= span.start < span.stop for span in spans) or (counts and sum(map(len, spans)) not in counts):
         many = " or ".join(_NUMBERS[count] for count in counts) or "some"
         raise InvalidInput(f"write {many} rows, each 0 or more, as --{field}=1,2,3", field=field)
     drawn = [
         client.sample(
             generator,
-            1,
+            len(span),
             preset="as_trained",
             condition=condition,
             seed=seed,
-            offset=row,
+            offset=span.start,
             images=None,
             log_volumes=False,
             weights=False,
         ).latents
-        for row in rows
+        for span in spans
     ]
-    words = f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows))} of the prior's draw with seed {seed}"
+    named = ", ".join(str(span.start) if len(span) == 1 else f"{span.start} to {span.stop - 1}" for span in spans)
+    words = f"row{'s' * (sum(map(len, spans)) > 1)} {named} of the prior's draw with seed {seed}"
     return np.concatenate([latents for latents in drawn if latents is not None]).astype(np.float64), words
+
+
+def _span(text: str) -> range:
+    """Read `I`, or `I:J` without J."""
+    first, colon, last = text.partition(":")
+    return range(int(first), int(last) if colon else int(first) + 1)
 
 
 def window_of(text: str | None) -> Floats | None:

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from magnet_client import HyperplaneDensity, SliceHeader, Tessellation
+from magnet_client import HyperplaneDensity, Tessellation
 from magnet_client.words import ColorWord
 from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.options import Address, GeneratorName, Json, Local, Repositories, Store, Timeout
 from magnet_service.cli.slice_options import grid_of, latents_of, numbers_of, rows_of, window_of
-from magnet_service.cli.terminal import STDOUT, grid, print_json, sheet_of
+from magnet_service.cli.slice_sheet import print_slice
+from magnet_service.cli.terminal import print_json
 from magnet_service.errors import InvalidInput
 
 __all__ = ["slice_command"]
@@ -100,10 +101,34 @@ def slice_command(
         bool,
         typer.Option(
             "--volumes",
-            help="Log singular values of the whole Jacobian on each tile; --color log_volume asks for them too.",
+            help="Log singular values of the whole Jacobian on each tile, and the prior's log density there; --color "
+            "log_volume and log_density ask for them too.",
             rich_help_panel=_WHAT,
         ),
     ] = False,
+    masses: Annotated[
+        bool,
+        typer.Option(
+            "--masses",
+            help="Probability of each tile of a plane under the prior, conditional on the slice for d above 2; --color "
+            "mass asks for it too.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = False,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            help="k of log-volumes, log densities and weighted masses, 0 for all; asks for --volumes.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = 0,
+    rho: Annotated[
+        float,
+        typer.Option(
+            help="Power of v_k by which masses are weighted; asks for --volumes and --color mass.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = 0.0,
     precision: Annotated[
         Literal["float64", "float32"], typer.Option(help="Arithmetic of these volumes.", rich_help_panel=_WHAT)
     ] = "float64",
@@ -142,6 +167,7 @@ def slice_command(
     if out is not None and out.suffix.lower() not in (".png", ".svg", ".npz"):
         raise InvalidInput(f"--out ends in .png, .svg (pictures) or .npz (all arrays); not {out.name!r}", field="out")
     cells, chosen = grid_of(density), window_of(window)
+    color = "mass" if rho and color is None else color
     if through is None and (origin is None or directions is None):
         raise InvalidInput("write --through=1,2,3, or --origin and --directions", field="through")
     if through is not None and (origin is not None or directions is not None):
@@ -167,19 +193,20 @@ def slice_command(
                 **asked,
                 boundary=boundary,
                 patterns=patterns,
-                volumes=volumes or color == "log_volume",
+                volumes=volumes or color in ("log_volume", "log_density") or bool(top_k or rho),
+                masses=masses or color == "mass" or bool(rho),
                 precision=precision,
                 timeout=timeout,
             )
 
         found, halvings = _fitted(take, chosen, max_tiles, bool(through))
     if out is not None:
-        _write(found, out, color, edges, dpi)
+        _write(found, out, color, top_k, rho, edges, dpi)
     if json:
         figures = {"header": found.header, "halvings": halvings, "out": None if out is None else str(out)}
         print_json(figures)
     else:
-        _print(found, words, halvings, out)
+        print_slice(found, words, halvings, out, top_k, rho)
 
 
 def _fitted(
@@ -199,89 +226,12 @@ def _fitted(
     return found, halvings
 
 
-def _write(found: Found, out: Path, color: ColorWord | None, edges: bool | None, dpi: float) -> None:
+def _write(
+    found: Found, out: Path, color: ColorWord | None, top_k: int, rho: float, edges: bool | None, dpi: float
+) -> None:
     if out.suffix.lower() == ".npz":
         found.save(out)
     elif isinstance(found, Tessellation):
-        found.render(out, color=color, edges=edges, dpi=dpi)
+        found.render(out, color=color, top_k=top_k, rho=rho, edges=edges, dpi=dpi)
     else:
         found.render(out, dpi=dpi)
-
-
-def _print(found: Found, words: str, halvings: int, out: Path | None) -> None:
-    header = found.header
-    figures, tiles = header.statistics, "intervals" if header.axes == 1 else "tiles"
-    size = "lengths" if header.axes == 1 else "areas"
-    STDOUT.print(
-        sheet_of(
-            [
-                ("slice", f"{'line' if header.axes == 1 else 'plane'} of {header.generator} {words}"),
-                ("condition", "" if header.condition is None else header.condition),
-                ("latents at", _points(header)),
-                ("window", _window(header) + _shrunk(halvings)),
-                (tiles, f"{header.tiles:,}" + _structure(header)),
-                ("extent", _extent(header)),
-                (size, f"mean {figures.area_mean:.4g}, sd {figures.area_sd:.4g}"),
-                ("corners", "" if header.axes == 1 else f"mean {figures.corners_mean:.2f}"),
-                ("eccentricity", "" if header.axes == 1 else f"mean {figures.eccentricity_mean:.4g}"),
-                *(_norms(found) if isinstance(found, Tessellation) else []),
-                ("merged", f"{header.merged:,} by the tie rule" if header.merged else ""),
-            ]
-        )
-    )
-    rows = [
-        (layer.name, layer.operation, f"{layer.units:,}", f"{layer.bending:,}", f"{layer.tiles:,}", f"{added:,}")
-        for layer, added in zip(header.layers, figures.added, strict=True)
-    ]
-    cut = header.tiles - (header.layers[-1].tiles if header.layers else 1)
-    if cut:
-        rows.append(("decision boundary", "", "", "", f"{header.tiles:,}", f"{cut:,}"))
-    if rows:
-        STDOUT.print(grid("", ("layer", "operation", "units>", "bending>", f"{tiles}>", "added>"), rows))
-    if out is not None:
-        STDOUT.print(f"wrote {out}", markup=False, soft_wrap=True)
-
-
-def _structure(header: SliceHeader) -> str:
-    return "" if header.axes == 1 else f", {header.edges:,} edges, {header.vertices:,} vertices"
-
-
-def _extent(header: SliceHeader) -> str:
-    if not header.truncated:
-        return f"COMPLETE, up to {header.target}"
-    return (
-        f"TRUNCATED before {header.stopped_at}: it would make more than {header.max_tiles:,} tiles, or need more "
-        "memory than the server gives; take a smaller --window, or raise --max-tiles"
-    )
-
-
-def _norms(found: Tessellation) -> list[tuple[str, str]]:
-    if found.truncated:
-        return []
-    facts = [("norm", f"{found.spectral_norms.min():.4g} to {found.spectral_norms.max():.4g}")]
-    if found.axes == 2:
-        facts.append(("stretch", f"{found.stretches.min():.4g} to {found.stretches.max():.4g}"))
-    logs = found.log_volumes
-    if logs is not None:
-        facts.append(("log-volume", f"{logs.min():.4g} to {logs.max():.4g} nats ({found.header.precision})"))
-    return facts
-
-
-def _points(header: SliceHeader) -> str:
-    if header.through is None:
-        return ""
-    return "; ".join(", ".join(f"{round(number, 12):.4g}" for number in point) for point in header.through.tolist())
-
-
-def _window(header: SliceHeader) -> str:
-    corners = header.window
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    spans = [f"{left:.4g} to {right:.4g}" for left, right in zip(low.tolist(), high.tolist(), strict=True)]
-    plain = len(corners) == 2**header.axes and ((corners == low) | (corners == high)).all()
-    return ("" if plain else f"{len(corners)} corners within ") + " by ".join(spans)
-
-
-def _shrunk(halvings: int) -> str:
-    if not halvings:
-        return ""
-    return f"; 1/{2**halvings} of what bounds the latents, about the first, so that the tiles are few enough"

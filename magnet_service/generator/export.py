@@ -47,8 +47,8 @@ def export_module(
 
     Raises:
         InvalidInput: `latent_shape` does not hold `latent_dim` numbers, or the module does not take such latents.
-        Refused: a weight is NaN, the module draws noise inside, mixes rows, does not return one tensor, or torch.export
-            cannot trace it.
+        Refused: a weight or an output is NaN, the module draws noise inside, mixes rows, does not return one tensor, or
+            torch.export cannot trace it.
         OSError: a file cannot be written.
 
     Accuracy: weights bit for bit. Exporting twice with one torch build gives equal bytes.
@@ -86,8 +86,8 @@ def export_program(
 
     Raises:
         InvalidInput: `latent_shape` does not hold `latent_dim` numbers, or the module does not take such latents.
-        Refused: a weight is NaN, the module draws noise inside, mixes rows, does not return one tensor, or torch.export
-            cannot trace it.
+        Refused: a weight or an output is NaN, the module draws noise inside, mixes rows, does not return one tensor, or
+            torch.export cannot trace it.
 
     Accuracy: exact.
     """
@@ -160,6 +160,11 @@ def _check_module(module: nn.Module, latents: Tensor, conditions: Tensor | None)
             f"latent_dim, latent_shape and condition as the module wants them.",
             field="latent_shape",
         ) from error
+    if bool(first.isnan().any()):
+        raise Refused(
+            "The generator's outputs at standard normal latents are not numbers (NaN): some value inside overflows.",
+            reason="NOT_FINITE",
+        )
     if not torch.equal(first, second):
         raise Refused(
             "The generator draws noise inside: two calls with the same latents differ. Make the noise a constant.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -41,7 +42,7 @@ class Slice:
         """1 or 2."""
         return len(self.frame)
 
-    @property
+    @cached_property
     def size(self) -> float:
         """Largest distance of two corners of the window."""
         return diameter(self.window)

@@ -1,4 +1,4 @@
-"""What a held generator does around given latents: local complexity, and the density of their images."""
+"""What a held generator does around given latents: local complexity, distances, and the density of their images."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from magnet_service.errors import Refused
 from magnet_service.generator import Manifold, Precision
 from magnet_service.geometry import (
     ComplexityEstimator,
+    DistanceSpace,
+    HyperplaneDistances,
     Layer,
     LocalComplexity,
     LogDensity,
     MeasuredError,
     density_of,
+    hyperplane_distances,
     layers_of,
     local_complexity,
 )
@@ -25,7 +28,7 @@ from magnet_service.registry.generators import HeldGenerator
 from magnet_service.registry.registry import Registry
 from magnet_service.sampling import Pushforward
 
-__all__ = ["ComplexityRequest", "complexity", "layers_named", "log_densities"]
+__all__ = ["ComplexityRequest", "complexity", "hyperplane_means", "layers_named", "log_densities"]
 
 StopSignal = Callable[[], bool]
 
@@ -94,6 +97,47 @@ def complexity(
             frame=None if request.frame is None else torch.tensor(request.frame),
             manifold=request.manifold,
             estimator=request.estimator,
+            max_memory=registry.max_memory,
+            should_stop=should_stop,
+        )
+
+
+def hyperplane_means(
+    registry: Registry,
+    held: HeldGenerator,
+    latents: Float[np.ndarray, "rows latent"],
+    *,
+    manifold: Manifold,
+    space: DistanceSpace,
+    should_stop: StopSignal | None = None,
+) -> HyperplaneDistances:
+    """Measures how far latents are from the hyperplanes of each layer's units.
+
+    Arguments:
+        registry: what the server holds.
+        held: the generator, its condition held fixed.
+        latents: one row each.
+        manifold: whose units count.
+        space: where distances are measured.
+        should_stop: asked before every batch.
+
+    Returns:
+        Means by layer.
+
+    Raises:
+        InvalidInput: too many latents (field `latents`), or as `hyperplane_distances`.
+        Refused, OutOfMemory, Cancelled: as `hyperplane_distances`.
+
+    Accuracy: as `hyperplane_distances`.
+    """
+    registry.check_rows(len(latents), "latents")
+    engine = registry.engine(Precision.FLOAT64)
+    with engine.activated():
+        return hyperplane_distances(
+            held.generator.to(device=engine.device),
+            torch.tensor(latents),
+            space=space,
+            manifold=manifold,
             max_memory=registry.max_memory,
             should_stop=should_stop,
         )

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from magnet_service.cli import app
 from magnet_service.config import Settings
 from tests.cli.conftest import Magnet
 
@@ -103,3 +105,15 @@ def test_a_file_that_cannot_be_written_is_said_in_one_line(magnet: Magnet, tmp_p
 
 def test_the_server_still_serves(magnet: Magnet) -> None:
     assert "is serving" in magnet.done("health")
+
+
+def test_nothing_in_a_help_text_is_taken_for_markup(magnet: Magnet) -> None:
+    def check(command: Any, path: tuple[str, ...]) -> None:
+        shown = " ".join(magnet.done(*path, "--help").replace("│", " ").split())
+        for option in command.params:
+            bracketed = re.findall(r"\[[^\]]*\]", getattr(option, "help", None) or "")
+            assert [text for text in bracketed if text not in shown] == [], (path, option.name)
+        for name, below in getattr(command, "commands", {}).items():
+            check(below, (*path, name))
+
+    check(get_command(app), ())

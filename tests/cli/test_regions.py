@@ -1,4 +1,4 @@
-"""`magnet complexity`, `density`, `region`, `patterns` and `rows`."""
+"""`magnet complexity`, `density`, `distances`, `region`, `patterns` and `rows`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,25 @@ def test_rows_and_files_name_the_same_latents(magnet: Magnet, address: str, tmp_
     np.save(tmp_path / "z.npy", latents(address, 4, 0))
     by_file = magnet.json("density", "toy", "--latents", tmp_path / "z.npy")
     assert magnet.json("density", "toy", "--latents", "4,0")["values"] == pytest.approx(by_file["values"])
+    several = magnet.json("density", "toy", "--latents", "0:3,4")["values"]
+    assert several[::3] == pytest.approx(by_file["values"][::-1])
+    assert "4: rows 0 to 2, 4 of the prior's draw" in magnet.done("density", "toy", "--latents", "0:3,4")
+
+
+def test_distances_are_a_table_a_picture_and_json(magnet: Magnet, address: str, tmp_path: Path) -> None:
+    asked = ("distances", "toy", "--latents", "0:5", "--space", "layer")
+    with Client(address) as client:
+        expected = client.hyperplane_distances("toy", latents(address, 0, 1, 2, 3, 4), space="layer")
+    text = " ".join(magnet.done(*asked, "-o", tmp_path / "d.png").split())
+    assert "5: rows 0 to 4 of the prior's draw" in text
+    assert f"relu relu 32 {expected.mean[0]:.4f} {expected.root_mean_square[0]:.4f} 0" in text
+    with Image.open(tmp_path / "d.png") as read:
+        assert read.size[0] > 500
+    said = magnet.json(*asked, "-o", tmp_path / "d.npz")
+    assert said["mean"] == pytest.approx(expected.mean.tolist())
+    assert (said["space"], said["rows"], said["left_out"]) == ("layer", 5, {})
+    with np.load(tmp_path / "d.npz", allow_pickle=False) as read:
+        assert read["mean"] == pytest.approx(expected.mean)
 
 
 def test_a_region_is_a_sheet_a_picture_and_json(magnet: Magnet, address: str, tmp_path: Path) -> None:
@@ -95,6 +114,10 @@ def test_patterns_and_rows_are_tables(magnet: Magnet, bank: dict[str, Any], tmp_
         (("region", "toy", "--latent", "1,2"), "write 4"),
         (("region", "toy", "--latent", 0, "--box", "3"), "LOW,HIGH"),
         (("patterns", "toy"), "--latents=1,2,3"),
+        (("distances", "toy"), "--latents=1,2,3"),
+        (("distances", "toy", "--latents", "3:3"), "each 0 or more"),
+        (("distances", "toy", "--latents", "0:x"), "--latents=I,J,K"),
+        (("distances", "toy", "--latents", 0, "-o", "x.pdf"), ".png, .svg"),
         (("patterns", "toy", "--latents", 0, "--paired"), "as many"),
         (("patterns", "toy", "--latents", 0, "--bank", "x", "--paired"), "both are given"),
         (("rows", "toy", "--latents", 0, "--outputs", "x"), "--outputs=I,J"),

@@ -83,6 +83,36 @@ def test_colours(magnet: Magnet, tmp_path: Path, color: str) -> None:
     assert (tmp_path / "rings.png").stat().st_size > 5_000
 
 
+def test_masses_and_densities_of_tiles(magnet: Magnet, tmp_path: Path) -> None:
+    facts = " ".join(magnet.done("slice", "rings", *WHOLE, "--volumes", "--masses", "-o", tmp_path / "r.npz").split())
+    assert "prior box(dim=2, low=-1, high=1)" in facts
+    assert "masses latent law, at most" in facts
+    assert "of the window probability 1" in facts
+    with np.load(tmp_path / "r.npz", allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["masses"].sum(), 1.0)
+        densities = arrays["log_prior"] - arrays["log_singular_values"].sum(1)
+    assert f"log density {densities.min():.4g} to {densities.max():.4g} nats, of one preimage" in facts
+    assert magnet.json("slice", "rings", *WHOLE, "--masses")["header"]["masses"]["law"] == "latent law"
+    assert "conditional on the slice" in magnet.done("slice", "toy", "--through", "1,2,3", "--color", "mass")
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (("--color", "log_density"), "log density"),
+        (("--color", "log_density", "--top-k", 1), "score_1"),
+        (("--top-k", 1), "top 1"),
+        (("--rho", 0.5), "p v^0.5, conditional on the window"),
+        (("--rho", 2, "--top-k", 1, "--color", "mass"), "p v_1^2, conditional on the window"),
+    ],
+)
+def test_tiles_are_coloured_by_densities_and_masses(
+    magnet: Magnet, tmp_path: Path, asked: tuple[object, ...], says: str
+) -> None:
+    assert says in " ".join(magnet.done("slice", "rings", *WHOLE, *asked, "-o", tmp_path / "r.png").split())
+    assert (tmp_path / "r.png").stat().st_size > 5_000
+
+
 def test_a_density(magnet: Magnet, tmp_path: Path) -> None:
     out = tmp_path / "density.npz"
     text = magnet.done("slice", "rings", *WHOLE, "--density", "12,8", "--out", out)
@@ -141,6 +171,10 @@ def test_the_same_without_a_server(magnet: Magnet, repository: Path, store: Path
         (("--through", "1,2,3", "--density", "a"), "--density=COLUMNS,ROWS"),
         (("--through", "1,2", "--density", "8"), "line has no cells"),
         (("--through", "1,2,3", "--out", "x.jpg"), ".png"),
+        (("--through", "1,2", "--masses"), "a line has no masses"),
+        (("--through", "1,2,3", "--top-k", 5), "top_k must be an integer from 1 to 4"),
+        (("--through", "1,2,3", "--rho", "nan"), "rho must be a finite number"),
+        (("--through", "1,2,3", "--rho", 1, "--color", "area", "--out", "x.png"), "rho goes with color 'mass'"),
     ],
 )
 def test_misuse_is_said_in_one_line(magnet: Magnet, arguments: tuple[object, ...], says: str) -> None:

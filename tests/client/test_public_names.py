@@ -58,7 +58,7 @@ def test_parameters_keep_their_order_across_calls() -> None:
     order = list(inspect.signature(Client.sample).parameters)
     builds = ("stream", "build_bank", "start_build", "describe_polarity", "slice", "region")
     measured = ("generate", "log_volume", "local_complexity", "log_density", "patterns", "hamming", "affine_rows")
-    for name in (*builds, *measured, "nearest_patterns"):
+    for name in (*builds, *measured, "nearest_patterns", "hyperplane_distances"):
         shared = [p for p in inspect.signature(getattr(Client, name)).parameters if p in order]
         if name not in builds:  # there `latents` is what is asked about, not whether they are answered
             shared.remove("latents")

@@ -209,7 +209,7 @@ def test_misuse_of_what_only_one_call_has(client: Client) -> None:
 def stream(client: Client) -> list[geometry_pb2.SliceResponse]:
     request = codec.slice_request(
         "rings", None, WHOLE["origin"], WHOLE["directions"], WHOLE["window"], None, None, False, None, False, False,
-        "float64",
+        False, "float64",
     )  # fmt: skip
     return list(client._geometry.Slice(request))
 

@@ -53,6 +53,7 @@ def test_adds_shows_builds_and_samples(magnet: Magnet, exports: tuple[Path, Path
     magnet.done("generator", "verify", "faces", "--repository", own, "--rank-latents", 4)
 
 
+@pytest.mark.long
 def test_a_second_version_reads_the_same_features(exports: tuple[Path, Path, str], tmp_path: Path) -> None:
     file, net, name = exports
     add_generator(tmp_path, "faces", file, latent_node=name, features=net)

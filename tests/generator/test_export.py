@@ -150,6 +150,11 @@ class Noise(nn.Module):
         return latents + torch.randn_like(latents)
 
 
+class Overflowing(nn.Module):
+    def forward(self, latents: Tensor) -> Tensor:
+        return latents * 1e38 * 1e38 * 0.0
+
+
 class Centred(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         return latents - latents.mean(0, keepdim=True)
@@ -169,6 +174,7 @@ class Pair(nn.Module):
     ("module", "reason"),
     [
         (Noise(), "NOISE_INSIDE"),
+        (Overflowing(), "NOT_FINITE"),
         (Centred(), "ROWS_MIXED"),
         (Literal(), "NOT_EXPORTABLE"),
         (Pair(), "ONE_OUTPUT"),

@@ -42,6 +42,7 @@ def test_random_programs_of_smooth_operations_have_the_volumes_of_autograd(seed:
     torch.testing.assert_close(sigma, expected, rtol=1e-9, atol=1e-9 * float(expected.max()))
 
 
+@pytest.mark.long
 def test_a_progressive_gan_of_64_pixels_has_the_volumes_of_jacfwd() -> None:
     module = progressive()
     latents = torch.randn(3, 10, generator=torch.Generator().manual_seed(2), dtype=torch.float64)

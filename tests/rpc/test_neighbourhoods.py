@@ -1,4 +1,4 @@
-"""Local complexity and log densities over a real channel."""
+"""Local complexity, distances to hyperplanes and log densities over a real channel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from magnet.v1 import regions_pb2, types_pb2
 from magnet_service.config import load_settings
 from magnet_service.generator import Generator, Manifold, add_generator, export_module, load_version
-from magnet_service.geometry import ComplexityEstimator, local_complexity, log_density
+from magnet_service.geometry import ComplexityEstimator, hyperplane_distances, local_complexity, log_density
 from magnet_service.rpc.server import running_server
 from tests.rpc.calls import Services, array, failure, tensor
 from tests.rpc.networks import LATENT_DIM, picture
@@ -31,6 +31,10 @@ def complexity_request(**more: Any) -> regions_pb2.LocalComplexityRequest:
 
 def density_request(**more: Any) -> regions_pb2.LogDensityRequest:
     return regions_pb2.LogDensityRequest(**{"generator": "grey", "latents": tensor(LATENTS, "<f8"), **more})
+
+
+def distances_request(**more: Any) -> regions_pb2.HyperplaneDistancesRequest:
+    return regions_pb2.HyperplaneDistancesRequest(**{"generator": "grey", "latents": tensor(LATENTS, "<f8"), **more})
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +96,14 @@ def test_what_cannot_be_counted_is_refused_by_its_field(
 
 
 def test_a_smooth_operation_is_named(services: Services) -> None:
-    found = failure(lambda: services.geometry.LocalComplexity(complexity_request(manifold=OUTPUT)))
-    assert (found.code, found.reason) == (REFUSED, "NOT_PIECEWISE_AFFINE")
-    assert found.metadata["operation"] == "tanh"
-    assert "PRE_ACTIVATION" in found.message
+    for call in (
+        lambda: services.geometry.LocalComplexity(complexity_request(manifold=OUTPUT)),
+        lambda: services.geometry.HyperplaneDistances(distances_request(manifold=OUTPUT)),
+    ):
+        found = failure(call)
+        assert (found.code, found.reason) == (REFUSED, "NOT_PIECEWISE_AFFINE")
+        assert found.metadata["operation"] == "tanh"
+        assert "PRE_ACTIVATION" in found.message
 
 
 @pytest.mark.parametrize("top_k", [0, 2])
@@ -142,6 +150,74 @@ def test_what_has_no_density_is_refused_by_its_field(
     assert says in found.fields[field]
 
 
+@pytest.mark.parametrize(("space", "core"), [(0, "latent"), (1, "latent"), (2, "layer")])
+def test_distances_are_those_of_the_core(services: Services, grey: Generator, space: int, core: str) -> None:
+    answer = services.geometry.HyperplaneDistances(distances_request(space=space))
+    expected = hyperplane_distances(grey, torch.tensor(LATENTS), space=core)
+    assert (expected.mean > 0).all()
+    for name in ("mean", "root_mean_square"):
+        np.testing.assert_allclose(array(getattr(answer, name)), getattr(expected, name), rtol=1e-12)
+    assert array(answer.counted).tolist() == expected.counted.tolist() == [7 * 32, 7 * 48]
+    assert array(answer.without).tolist() == expected.without.tolist()
+    assert [(one.name, one.units) for one in answer.layers] == list(zip(expected.layers, expected.units, strict=True))
+    assert regions_pb2.DistanceSpace.Name(answer.space) == f"DISTANCE_SPACE_{core.upper()}"
+    assert (answer.rows, len(answer.left_out)) == (7, 0)
+    assert (answer.computed.generator, answer.computed.generator_digest) == ("grey@1", grey.digest)
+    assert answer.computed.manifold == types_pb2.MANIFOLD_PRE_ACTIVATION
+
+
+def test_the_first_layers_distances_are_those_of_lines(services: Services) -> None:
+    first = picture()[0]
+    beyond = torch.tensor(LATENTS) @ first.weight.double().T + first.bias.double()
+    expected = (beyond.abs() / first.weight.double().norm(dim=1)).mean()
+    for space in (1, 2):
+        answer = services.geometry.HyperplaneDistances(distances_request(space=space))
+        np.testing.assert_allclose(array(answer.mean)[0], float(expected.detach()), rtol=1e-6)
+
+
+def test_layers_without_hyperplanes_are_named(tmp_path: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        pooled = nn.Sequential(
+            nn.Linear(LATENT_DIM, 16),
+            nn.ReLU(),
+            nn.Unflatten(1, (1, 16)),
+            nn.MaxPool1d(2),
+            nn.Flatten(),
+            nn.Linear(8, 4),
+        )
+    export_module(pooled, LATENT_DIM, tmp_path / "generator.pt2")
+    add_generator(tmp_path / "repository", "pooled", tmp_path / "generator.pt2", output_range=(-4.0, 4.0))
+    settings = load_settings(
+        port=0, repositories=[tmp_path / "repository"], store=tmp_path, threads=1, log_level="error"
+    )
+    with running_server(settings) as address, grpc.insecure_channel(address) as channel:
+        answer = Services(channel).geometry.HyperplaneDistances(distances_request(generator="pooled"))
+    assert [one.name for one in answer.layers] == ["relu"]
+    ((name, reason),) = [(one.name, one.reason) for one in answer.left_out]
+    assert "pool" in name
+    assert "no hyperplane" in reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "says"),
+    [
+        ({"latents": tensor(LATENTS[:, :3], "<f8")}, "latents", "one row of 6"),
+        ({"latents": tensor(LATENTS * np.nan, "<f8")}, "latents", "not finite"),
+        ({"latents": tensor(np.zeros((3001, LATENT_DIM)))}, "latents", "at most 3,000"),
+        ({"latents": tensor(np.zeros((0, LATENT_DIM)))}, "latents", "no latents"),
+        ({"condition": types_pb2.Condition(index=0)}, "condition", "takes no condition"),
+        ({"space": 7}, "space", "DISTANCE_SPACE_LAYER"),
+    ],
+)
+def test_what_has_no_distances_is_refused_by_its_field(
+    services: Services, asked: dict[str, Any], field: str, says: str
+) -> None:
+    found = failure(lambda: services.geometry.HyperplaneDistances(distances_request(**asked)))
+    assert found.code is INVALID
+    assert says in found.fields[field]
+
+
 def test_an_answer_that_no_message_holds_says_what_to_send(repository: Path, tmp_path: Path) -> None:
     small = load_settings(
         port=0, repositories=[repository], store=tmp_path, threads=1, max_message_bytes=2**16, log_level="error"
@@ -172,6 +248,7 @@ def test_a_generator_that_is_smooth_inside_is_refused_everywhere(tmp_path: Path)
         geometry = Services(channel).geometry
         for call, request in (
             (geometry.LocalComplexity, complexity_request(generator="bent")),
+            (geometry.HyperplaneDistances, distances_request(generator="bent")),
             (geometry.Region, regions_pb2.RegionRequest(generator="bent", latent=tensor(LATENTS[0], "<f8"))),
             (geometry.Patterns, regions_pb2.PatternsRequest(generator="bent", latents=latents, patterns=True)),
             (geometry.AffineRows, regions_pb2.AffineRowsRequest(generator="bent", latents=latents, outputs=[0])),

@@ -6,6 +6,7 @@ from magnet_client.aio import AsyncClient
 from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.blocking.stream import DrawStream
 from magnet_client.client import Client
+from magnet_client.distances import HyperplaneDistances
 from magnet_client.draw import Draw, DrawHeader, Result
 from magnet_client.errors import (
     Cancelled,
@@ -43,8 +44,9 @@ from magnet_client.results import (
     Progress,
     Volumes,
 )
-from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceStatistics
+from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceMasses, SliceStatistics
 from magnet_client.tessellation import Tessellation
+from magnet_client.tile_densities import TileDensity, TileMasses
 
 __all__ = [
     "AffineRows",
@@ -71,6 +73,7 @@ __all__ = [
     "GeneratorSummary",
     "Hamming",
     "HyperplaneDensity",
+    "HyperplaneDistances",
     "InvalidInput",
     "LatentGrid",
     "LocalComplexity",
@@ -96,8 +99,11 @@ __all__ = [
     "ServerFault",
     "SliceHeader",
     "SliceLayer",
+    "SliceMasses",
     "SliceStatistics",
     "Tessellation",
+    "TileDensity",
+    "TileMasses",
     "Unavailable",
     "UnitLayer",
     "UnknownResource",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from magnet_client.errors import InvalidInput
 from magnet_client.words import PrecisionWord
 
-__all__ = ["Extent", "SliceHeader", "SliceLayer", "SliceStatistics", "save_arrays"]
+__all__ = ["Extent", "SliceHeader", "SliceLayer", "SliceMasses", "SliceStatistics", "save_arrays"]
 
 
 class Extent(StrEnum):
@@ -57,6 +57,19 @@ class SliceStatistics:
     """Tiles that each layer adds, in order of the layers."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SliceMasses:
+    """What the masses of tiles are."""
+
+    law: str
+    """`latent law` where d = 2: they add up to the window's probability. `conditional on the slice` where d is larger
+    and the plane has no probability: those of the prior restricted to the window, which add up to 1."""
+    window: float | None
+    """Probability of the window under the latent law; None for `conditional on the slice`."""
+    error: float
+    """Estimated error of the sum of all masses."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class SliceHeader:
     """A slice as it was taken, and figures of what there is of it."""
@@ -92,6 +105,10 @@ class SliceHeader:
     """The budget that was kept to."""
     precision: PrecisionWord | None
     """Arithmetic of the log singular values; None where there are none."""
+    prior: str
+    """The law of latents, as `normal(dim=20)`."""
+    masses: SliceMasses | None
+    """What the masses of tiles are; None where there are none."""
     stamp: dict[str, str]
     """How the numbers were computed."""
 
@@ -111,6 +128,7 @@ class SliceHeader:
         rest = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in placed}
         rest |= {"layers": [dataclasses.asdict(layer) for layer in self.layers]}
         rest |= {"statistics": dataclasses.asdict(self.statistics)}
+        rest |= {"masses": None if self.masses is None else dataclasses.asdict(self.masses)}
         return {"header": np.array(json.dumps(rest))} | {n: array for n, array in placed.items() if array is not None}
 
 

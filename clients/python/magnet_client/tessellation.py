@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from magnet_client.errors import InvalidInput
 from magnet_client.slices import SliceHeader, SliceLayer, SliceStatistics, save_arrays
+from magnet_client.tile_densities import TileDensity, TileMasses, tile_density, tile_masses
 from magnet_client.words import ColorWord
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class Tessellation:
     asked for, and where TRUNCATED."""
     rank: NDArray[np.int32] | None = None
     """[tiles], of that Jacobian."""
+    log_prior: NDArray[np.float64] | None = None
+    """[tiles], log p(z) of the prior at the centroid in nats; None without volumes, and where the prior has no density
+    on a slice: on a sphere, or as the law of an inner value."""
+    masses: NDArray[np.float64] | None = None
+    """[tiles], probabilities under the prior, as `header.masses` says; None if not asked for."""
 
     @property
     def tiles(self) -> int:
@@ -98,6 +104,47 @@ class Tessellation:
     def log_volumes(self) -> NDArray[np.float64] | None:
         """[tiles], log v for k = d in nats, -inf where rank < d; None where there are no log singular values."""
         return None if self.log_singular_values is None else self.log_singular_values.sum(axis=1)
+
+    def log_density(self, top_k: int = 0) -> TileDensity:
+        """Return the log density of the image of each tile's centroid, under the generator's prior.
+
+        Formula: log p(z) - log v(z) for one preimage; with fewer singular values score_k = log p(z) - log v_k(z).
+
+        Arguments:
+            top_k: k, 1 to d; 0 for k = d.
+
+        Returns:
+            Values in nats, and for each whether it is a density.
+
+        Raises:
+            InvalidInput: there are no volumes (field `volumes`), or no such k (field `top_k`).
+            Refused: the prior has no density on a slice (NO_DENSITY).
+
+        Accuracy: that of the log singular values. All over a tile v_k is the same, and the prior's density is not.
+        """
+        return tile_density(self, top_k)
+
+    def masses_at(self, rho: float, top_k: int = 0) -> TileMasses:
+        """Return the probabilities of the tiles of a plane under the prior's law at a power of v_k.
+
+        Formula: the integral of p(z) v_k(z)^rho over a tile, over that of the window; for rho = 0 `masses` as they are.
+
+        Arguments:
+            rho: the exponent.
+            top_k: k, 1 to d; 0 for k = d.
+
+        Returns:
+            Probabilities, and under which law.
+
+        Raises:
+            InvalidInput: there are no masses (field `masses`), no volumes for a rho other than 0 (field `volumes`), no
+                such k, or no tile of that rank (field `top_k`), a rho that is not finite (field `rho`).
+
+        Accuracy: `error` says how far their sum may be off.
+
+        References: Polarity Sampling, arXiv 2203.01993.
+        """
+        return tile_masses(self, rho, top_k)
 
     @cached_property
     def corners(self) -> NDArray[np.int32]:
@@ -190,6 +237,8 @@ class Tessellation:
         path: str | os.PathLike[str] | None = None,
         *,
         color: ColorWord | None = None,
+        top_k: int = 0,
+        rho: float = 0.0,
         edges: bool | None = None,
         width: float = 8.0,
         dpi: float = 150.0,
@@ -201,8 +250,11 @@ class Tessellation:
         Arguments:
             path: .png or .svg to write; None to write nothing.
             color: what a plane's tiles are coloured by: `log_volume` (the whole Jacobian's, if volumes were asked for),
-                `stretch` (of areas of the slice), `norm` (spectral), `area`, or `none`. The first of these that is
-                there when None.
+                `stretch` (of areas of the slice), `norm` (spectral), `area`, `log_density` (of the tile's centroid, if
+                volumes were asked for), `mass` (its probability, if masses were), or `none`. The first of these that
+                is there when None.
+            top_k: k of `log_volume`, `log_density` and `mass`, 1 to d; 0 for k = d.
+            rho: with `mass`, the power of v_k by which the prior is weighted.
             edges: whether to draw a plane's edges; where None, only if they are few enough to leave tiles to be seen,
                 and always where `color` is `none`.
             width: of the figure in inches.
@@ -212,7 +264,8 @@ class Tessellation:
             The figure, for more to be drawn on it; `figure.axes[0]` is that of the slice.
 
         Raises:
-            InvalidInput: another suffix (field `path`), or a colour that is not there (field `color`).
+            InvalidInput: another suffix (field `path`), a colour that is not there (field `color`), or as
+                `log_density` and `masses_at`.
             Refused: matplotlib is not installed; the message says how to.
             OSError: if the file cannot be written.
 
@@ -222,7 +275,7 @@ class Tessellation:
 
         if self.axes == 1:
             return draw_line(self, path, width, dpi)
-        return draw_plane(self, path, color, edges, width, dpi)
+        return draw_plane(self, path, color, top_k, rho, edges, width, dpi)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write every array as .npz.

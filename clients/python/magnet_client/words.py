@@ -17,6 +17,7 @@ __all__ = [
     "ManifoldWord",
     "PrecisionWord",
     "PresetWord",
+    "SpaceWord",
 ]
 
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
@@ -26,6 +27,8 @@ PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
 EstimatorWord: TypeAlias = Literal["vertices", "frame", "ball"]
 ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]
 """A condition: a label of a class, its index, or a vector."""
-ColorWord: TypeAlias = Literal["log_volume", "stretch", "norm", "area", "none"]
-"""What tiles are coloured by: full log-volume, stretching of the slice's areas, spectral norm, area, or nothing."""
+SpaceWord: TypeAlias = Literal["latent", "layer"]
+ColorWord: TypeAlias = Literal["log_volume", "stretch", "norm", "area", "log_density", "mass", "none"]
+"""What tiles are coloured by: log-volume, stretching of the slice's areas, spectral norm, area, log density at the
+centroid, probability, or nothing."""
 ImagesWord: TypeAlias = Literal["uint8", "float32", "png"]

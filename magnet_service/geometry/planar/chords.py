@@ -24,13 +24,16 @@ def cutting_bits(tile, word, starts, cycle, ends, allowed, positive, negative): 
 
 
 @compiled
-def count_cuts(starts, cycle, ends, allowed, positive, negative, counts):  # type: ignore[no-untyped-def]
-    """Functions that cut each tile, into `counts`."""
+def count_cuts(starts, cycle, ends, allowed, positive, negative):  # type: ignore[no-untyped-def]
+    """[tiles + 1], how many functions cut the tiles before each."""
+    sums = np.empty(starts.shape[0], np.int64)
+    sums[0] = 0
     for tile in range(starts.shape[0] - 1):
         found = 0
         for word in range(positive.shape[1]):
             found += ones_in(cutting_bits(tile, word, starts, cycle, ends, allowed, positive, negative))
-        counts[tile] = found
+        sums[tile + 1] = sums[tile] + found
+    return sums
 
 
 @compiled

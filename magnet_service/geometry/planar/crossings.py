@@ -11,7 +11,7 @@ import numpy as np
 from magnet_service.geometry.kernels.compiling import compiled
 from magnet_service.geometry.planar.bits import ones_in, trailing_zeros
 
-__all__ = ["count_crossings", "place_crossings", "snap"]
+__all__ = ["plan_crossings"]
 
 FEW = 32
 """Numbers that are sorted by insertion."""
@@ -41,6 +41,40 @@ def length(edge, ends, points):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def plan_crossings(ends, allowed, positive, negative, values, columns, levels, points, near):  # type: ignore[no-untyped-def]
+    """All crossings of all edges.
+
+    Arguments:
+        ends: [edges, 2], vertices.
+        allowed: [edges, words] bits of the functions that may cross an edge; no rows for all.
+        positive, negative: [vertices, words] signs; those of vertices nearer than `near` to a crossing are cleared.
+        values, columns, levels: [vertices, width] values, each function's column of them, and its level.
+        points: [vertices, 2].
+        near: nearest distance of two vertices.
+
+    Returns:
+        How often two were taken for one; where the list of each edge begins; the lists: each crossing's function, and
+        which of its edge's new vertices it is at; the share of its edge at which new vertex i of an edge lies, at
+        starts[edge] + i; new vertices of each edge.
+    """
+    edges = ends.shape[0]
+    merged = snap(ends, allowed, positive, negative, values, columns, levels, points, near)
+    starts = np.empty(edges + 1, np.int64)
+    starts[0] = 0
+    for edge in range(edges):
+        found = 0
+        for word in range(positive.shape[1]):
+            found += ones_in(crossing_bits(edge, word, ends, allowed, positive, negative))
+        starts[edge + 1] = starts[edge] + found
+    total = starts[edges]
+    functions, ordinals = np.empty(total, np.int32), np.empty(total, np.int32)
+    places, made = np.empty(total, np.float64), np.empty(edges, np.int64)
+    lines = (ends, allowed, positive, negative)
+    merged += place_crossings(*lines, values, columns, levels, points, near, starts, functions, ordinals, places, made)
+    return merged, starts, functions, ordinals, places, made
+
+
+@compiled
 def snap(ends, allowed, positive, negative, values, columns, levels, points, near):  # type: ignore[no-untyped-def]
     """Take vertices for lying on every line that crosses one of their edges nearer than `near`; says how often.
 
@@ -64,16 +98,6 @@ def snap(ends, allowed, positive, negative, values, columns, levels, points, nea
                         negative[vertex, word] &= ~(np.uint64(1) << np.uint64(bit))
                         snapped += 1
     return snapped
-
-
-@compiled
-def count_crossings(ends, allowed, positive, negative, counts):  # type: ignore[no-untyped-def]
-    """Crossings of each edge, into `counts`."""
-    for edge in range(ends.shape[0]):
-        found = 0
-        for word in range(positive.shape[1]):
-            found += ones_in(crossing_bits(edge, word, ends, allowed, positive, negative))
-        counts[edge] = found
 
 
 @compiled

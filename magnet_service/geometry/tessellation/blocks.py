@@ -12,7 +12,7 @@ from magnet_service.geometry.planar.merging import count_tiles
 from magnet_service.geometry.tessellation.live import Live
 from magnet_service.geometry.tessellation.measured import Norms, norms
 from magnet_service.geometry.tessellation.merging import without
-from magnet_service.geometry.tessellation.pieces import OUTER, Piece
+from magnet_service.geometry.tessellation.pieces import Piece
 from magnet_service.geometry.tessellation.progress import Progress
 from magnet_service.geometry.tessellation.result import DECISION
 from magnet_service.geometry.tessellation.seams import SEAM, joined
@@ -108,7 +108,7 @@ def united(blocks: Sequence[Block], layers: int, size: float) -> United:
     for block in blocks:
         seams = block.piece.seams
         for number, corner in enumerate(block.piece.corners):
-            if seams[number] == OUTER and seams[number - 1] == OUTER:
+            if seams[number] < 0 and seams[number - 1] < 0:
                 loose &= (together.points != corner).any(axis=1)
     found = without(together, removed, loose)
     parts = [block.norms for block in blocks if block.norms is not None]

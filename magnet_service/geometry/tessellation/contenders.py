@@ -13,7 +13,7 @@ from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, la
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
 from magnet_service.geometry.tessellation.live import Live, with_columns
 from magnet_service.geometry.tessellation.merging import without
-from magnet_service.geometry.tessellation.sheet import Sheet
+from magnet_service.geometry.tessellation.sheet import Sheet, finite
 from magnet_service.geometry.tessellation.subdivision import Subdivision
 
 __all__ = ["Contest", "prepare_contest"]
@@ -29,6 +29,8 @@ class Contest:
         values: [vertices, contenders], of those that may be largest somewhere.
         floors: [contenders], what rounding may add.
         starts, entries: contenders of each unit, columns of `values`.
+        places: of each entry, among all that its unit takes the largest of.
+        most: entries that a unit takes the largest of.
         units: those that change over.
         straight: what the value is of the columns there were, without those units.
         sign: 1, or -1 where the smallest is taken.
@@ -40,6 +42,8 @@ class Contest:
     floors: NDArray[np.float64]
     starts: NDArray[np.int64]
     entries: NDArray[np.int32]
+    places: NDArray[np.int64]
+    most: int
     units: Tensor
     straight: Live
     sign: float
@@ -48,7 +52,7 @@ class Contest:
         """A split with each new edge labelled by a unit that changes over there, and which edges no unit changes at."""
         subdivision = found.subdivision
         edges = np.flatnonzero(found.sources >= 0)
-        judged = np.empty((len(edges), 3), np.int32)
+        judged = np.zeros((len(edges), 3), np.int32)
         units = np.unique(self.ties[:, :2], axis=0)
         tied_starts = np.searchsorted(units[:, 0], np.arange(int(found.origins.max()) + 2))
         judge_edges(
@@ -68,7 +72,7 @@ class Contest:
         spurious = np.zeros(len(subdivision.ends), bool)
         spurious[edges] = judged[:, 0] < 0
         labels = subdivision.labels.copy()
-        labels[edges, 1:] = labelled(judged, self.starts, self.units.numpy())
+        labels[edges, 1:] = labelled(judged, self.places, self.most, self.units.numpy())
         return replace(subdivision, labels=labels), spurious
 
     def settle(self, sheet: Sheet, index: int, found: Split | None) -> Subdivision | None:
@@ -116,7 +120,7 @@ def prepare_contest(
         What to split by and how to go on.
 
     Raises:
-        Nothing.
+        NotFinite: a contender is not finite everywhere.
 
     Accuracy: rounding of float64.
     """
@@ -139,14 +143,20 @@ def prepare_contest(
     contenders = entries.to(torch.int32).numpy()
     values = sheet.values(constant[columns], matrix[:, columns].contiguous())
     floors = sheet.floors(constant[columns], matrix[:, columns].contiguous()).numpy()
-    cuts, ties = differences(sheet, values, floors, starts, contenders, subdivision, units.numpy(), layer)
-    return Contest(cuts, ties, values, floors, starts, contenders, units, straight, sign)
+    ties = ties_of(sheet, values, floors, starts, contenders, subdivision)
+    own, most = mine.nonzero()[:, 1].numpy(), places.shape[1]
+    cuts = None
+    if len(ties):
+        pairs, which = np.unique(ties[:, 1:], axis=0, return_inverse=True)
+        labels = np.column_stack([np.full(len(pairs), layer), labelled(pairs, own, most, units.numpy())])
+        cuts = differences(values.numpy(), floors, contenders, pairs, ties[:, 0], which.ravel(), subdivision, labels)
+    return Contest(cuts, ties, values, floors, starts, contenders, own, most, units, straight, sign)
 
 
 def candidates(sheet: Sheet, constant: Tensor, matrix: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Contenders [units, most] that may be largest as far as their ranges tell, and one that is if no other is."""
     if sheet.worth_bounding(matrix):
-        lows, highs = sheet.clusters().bounds(constant, matrix)
+        lows, highs = finite(*sheet.clusters().bounds(constant, matrix))
     else:
         lows, highs = (limit[None] for limit in sheet.ranges(constant, matrix)[:2])
     may = torch.zeros(places.shape, dtype=torch.bool)
@@ -176,17 +186,15 @@ def begins_of(chosen: Tensor) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(chosen.sum(dim=1).numpy())]).astype(np.int64)
 
 
-def differences(
+def ties_of(
     sheet: Sheet,
     values: Tensor,
     floors: NDArray[np.float64],
     starts: NDArray[np.int64],
     entries: NDArray[np.int32],
     subdivision: Subdivision,
-    units: NDArray[np.int64],
-    layer: int,
-) -> tuple[Cuts | None, NDArray[np.int32]]:
-    """Differences of the pairs that tie in some tile, and where they may cut."""
+) -> NDArray[np.int32]:
+    """[ties, 4]: tile, unit, and the places of two contenders that tie for the largest inside of the tile."""
     rows = values.numpy()
     tile_starts, corners = subdivision.around
     largest = np.empty((len(rows), len(starts) - 1), np.int32)
@@ -201,29 +209,38 @@ def differences(
             ties_in_tiles(*given, room)
         return room[:count]
 
-    ties = np.concatenate(sheet.workers.over(tied, subdivision.tiles))
-    pairs, which = np.unique(ties[:, 1:], axis=0, return_inverse=True)
-    if not len(pairs):
-        return None, ties
+    return np.concatenate(sheet.workers.over(tied, subdivision.tiles))
+
+
+def differences(
+    rows: NDArray[np.float64],
+    floors: NDArray[np.float64],
+    entries: NDArray[np.int32],
+    pairs: NDArray[np.int32],
+    in_tiles: NDArray[np.int32],
+    which: NDArray[np.int64],
+    subdivision: Subdivision,
+    labels: NDArray[np.int64],
+) -> Cuts:
+    """Differences of the pairs that tie in some tile, and where they may cut: `which` of the pairs in which tile."""
     words = (len(pairs) + 63) // 64
     tiles = np.zeros((subdivision.tiles, words), np.uint64)
-    which = which.ravel()
-    np.bitwise_or.at(tiles, (ties[:, 0], which >> 6), np.uint64(1) << (which & 63).astype(np.uint64))
+    np.bitwise_or.at(tiles, (in_tiles, which >> 6), np.uint64(1) << (which & 63).astype(np.uint64))
     if subdivision.line:
         edges = tiles
     else:
         padded = np.concatenate([tiles, np.zeros((1, words), np.uint64)])
         edges = padded[subdivision.sides[:, 0]] | padded[subdivision.sides[:, 1]]
     one, other = entries[pairs[:, 1]], entries[pairs[:, 2]]
-    labels = np.column_stack([np.full(len(pairs), layer), labelled(pairs, starts, units)]).astype(np.int32)
     functions = np.ascontiguousarray(rows[:, one] - rows[:, other])
     indices = np.arange(len(pairs), dtype=np.int32)
     rounding = floors[one] + floors[other]
-    return Cuts(functions, indices, np.zeros(len(pairs)), rounding, labels, edges, tiles), ties
+    return Cuts(functions, indices, np.zeros(len(pairs)), rounding, labels.astype(np.int32), edges, tiles)
 
 
-def labelled(pairs: NDArray[np.int32], starts: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:
-    """[pairs, 2]: the node's unit, and which two of its contenders in the window, as first x most + second."""
-    most = int(np.diff(starts).max())
-    first = starts[pairs[:, 0]]
-    return np.stack([units[pairs[:, 0]], (pairs[:, 1] - first) * most + pairs[:, 2] - first], axis=1)
+def labelled(
+    pairs: NDArray[np.int32], places: NDArray[np.int64], most: int, units: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """[pairs, 2]: the node's unit, and which two of the `most` entries that it may take: first x most + second."""
+    tied = np.sort(places[pairs[:, 1:]], axis=1)
+    return np.stack([units[pairs[:, 0]], tied[:, 0] * most + tied[:, 1]], axis=1)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from magnet_service.generator import Node
 from magnet_service.generator.operations import TABLE
+from magnet_service.geometry.planar.bending import list_cuts, survey_units
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
-from magnet_service.geometry.tessellation.live import Bends, Live, passes, with_columns
+from magnet_service.geometry.tessellation.live import Bends, Live, with_columns
 from magnet_service.geometry.tessellation.sheet import Sheet
 
-__all__ = ["Elementwise", "prepare_elementwise"]
+__all__ = ["Elementwise", "Pieces", "cuts_of", "pieces_of", "prepare_elementwise"]
 
 NO_LIMIT = np.zeros((0, 1), np.uint64)
 
@@ -30,20 +31,9 @@ class Pieces:
         slopes, offsets: [breakpoints + 1, units].
     """
 
-    breakpoints: tuple[float, ...]
+    breakpoints: Tensor
     slopes: Tensor
     offsets: Tensor
-
-    def reach(self, low: Tensor, high: Tensor) -> Tensor:
-        """Largest magnitude of each function between two arguments."""
-        breakpoints = torch.tensor(self.breakpoints, dtype=torch.float64)
-        places = [low, high, *(limit.clamp(low, high) for limit in breakpoints)]
-        found = torch.zeros_like(low)
-        for place in places:
-            piece = torch.bucketize(place, breakpoints)[None]
-            value = self.slopes.gather(0, piece)[0] * place + self.offsets.gather(0, piece)[0]
-            found = torch.maximum(found, value.abs())
-        return found
 
 
 @dataclass(frozen=True)
@@ -89,7 +79,7 @@ class Elementwise:
 
 
 def prepare_elementwise(
-    sheet: Sheet, index: int, node: Node, constants: Mapping[str, Tensor], layer: int, last_use: bool
+    sheet: Sheet, index: int, node: Node, pieces: Pieces, layer: int, last_use: bool
 ) -> Elementwise:
     """Find out which units of a node bend over the slice, and what the others are.
 
@@ -97,7 +87,7 @@ def prepare_elementwise(
         sheet: values at the vertices.
         index: of the node's value.
         node: an elementwise piecewise linear node, into whose input the slice enters.
-        constants: what its rules read, float64.
+        pieces: its functions.
         layer: number of the node among the piecewise linear ones, for labels.
         last_use: whether nothing else needs the node's input.
 
@@ -105,24 +95,22 @@ def prepare_elementwise(
         What to split by and how to go on.
 
     Raises:
-        Nothing.
+        NotFinite: an argument of a unit is not finite everywhere.
 
     Accuracy: rounding of float64.
     """
     (source,) = node.inputs
     given = sheet.live[source]
+    shape = given.constant.shape
     constant, matrix = given.flat()
-    pieces = pieces_of(node, given.constant.shape, constants)
-    breakpoints = torch.tensor(pieces.breakpoints, dtype=torch.float64)
     found = None
     if sheet.worth_bounding(matrix):
-        low, high = sheet.bounded_ranges(constant, matrix, breakpoints)
+        low, high = sheet.bounded_ranges(constant, matrix, pieces.breakpoints)
     else:
         low, high, found = sheet.ranges(constant, matrix)
-    bends = passes(low, high, breakpoints)
-    state = torch.bucketize((low + high) / 2, breakpoints)
-    slope = pieces.slopes.gather(0, state[None])[0]
-    offset = pieces.offsets.gather(0, state[None])[0]
+    functions = (pieces.breakpoints.numpy(), pieces.slopes.numpy(), pieces.offsets.numpy())
+    surveyed = survey_units(low.numpy(), high.numpy(), *functions)
+    bends, slope, offset, reach = (torch.from_numpy(array) for array in surveyed)
     units = bends.nonzero().flatten()
     moving = (bends | (slope != 0)).nonzero().flatten()
     others = any(value.matrix is not None for other, value in sheet.live.items() if other != source or not last_use)
@@ -135,24 +123,16 @@ def prepare_elementwise(
     else:
         units = moving
         fixed = offset.index_fill(0, moving, 0.0)
-    chosen = Bends(
-        constant[units],
-        matrix[:, units].contiguous(),
-        breakpoints,
-        pieces.slopes[:, units].contiguous(),
-        pieces.offsets[:, units].contiguous(),
-        pieces.reach(low, high)[units],
-    )
-    shape = given.constant.shape
+    chosen = Bends(constant, matrix, pieces.breakpoints, pieces.slopes, pieces.offsets, reach).chosen(units)
     straight = Live(fixed.reshape(shape), (matrix * slope).reshape(1, len(matrix), *shape[1:]) if keeps else None)
     if not len(units):
         return Elementwise(index, None, None, units, chosen, straight, keeps)
     if found is None:
         values = sheet.values(chosen.constant, chosen.matrix)
     else:
-        values = found if len(units) == len(constant) else found[:, units].contiguous()
+        values = found if len(units) == len(constant) else found.index_select(1, units)
     floors = sheet.floors(chosen.constant, chosen.matrix)
-    cuts = cuts_of(values, floors, units, low[units], high[units], breakpoints, layer)
+    cuts = cuts_of(values, floors, units, low, high, pieces.breakpoints, layer)
     return Elementwise(index, cuts, None if narrow else values, units, chosen, straight, keeps)
 
 
@@ -171,22 +151,14 @@ def pieces_of(node: Node, shape: torch.Size, constants: Mapping[str, Tensor]) ->
         slope = torch.as_tensor(operation.slope(node, [value], output, constants), dtype=torch.float64).expand(shape)
         slopes.append(slope.flatten())
         offsets.append((output - slope * place).flatten())
-    return Pieces(breakpoints, torch.stack(slopes), torch.stack(offsets))
+    return Pieces(torch.tensor(breakpoints, dtype=torch.float64), torch.stack(slopes), torch.stack(offsets))
 
 
 def cuts_of(
     values: Tensor, floors: Tensor, units: Tensor, low: Tensor, high: Tensor, breakpoints: Tensor, layer: int
 ) -> Cuts:
-    """One function for each unit and breakpoint that it reaches."""
-    reached = (low[:, None] < breakpoints) & (high[:, None] > breakpoints)
-    column, which = reached.nonzero(as_tuple=True)
-    labels = torch.stack([torch.full_like(column, layer), units[column], which], dim=1)
-    return Cuts(
-        values.numpy(),
-        column.to(torch.int32).numpy(),
-        breakpoints[which].numpy(),
-        floors[column].numpy(),
-        labels.to(torch.int32).numpy(),
-        NO_LIMIT,
-        NO_LIMIT,
+    """One function for each unit, a column of `values`, and breakpoint inside its range."""
+    columns, levels, limits, labels = list_cuts(
+        low.numpy(), high.numpy(), units.numpy(), breakpoints.numpy(), floors.numpy(), layer
     )
+    return Cuts(values.numpy(), columns, levels, limits, labels, NO_LIMIT, NO_LIMIT)

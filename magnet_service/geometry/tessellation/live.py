@@ -67,13 +67,15 @@ class Bends:
         bend(values.numpy(), self.breakpoints.numpy(), self.slopes.numpy(), self.offsets.numpy())
 
     def chosen(self, units: Tensor) -> Bends:
-        """Some of the units."""
+        """Some of the units, in their order."""
+        if len(units) == len(self.constant):
+            return self
         return replace(
             self,
             constant=self.constant[units],
-            matrix=self.matrix[:, units].contiguous(),
-            slopes=self.slopes[:, units].contiguous(),
-            offsets=self.offsets[:, units].contiguous(),
+            matrix=self.matrix.index_select(1, units),
+            slopes=self.slopes.index_select(1, units),
+            offsets=self.offsets.index_select(1, units),
             reach=self.reach[units],
         )
 
@@ -88,6 +90,8 @@ def passes(low: Tensor, high: Tensor, levels: Tensor) -> Tensor:
 
 def united(ranges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Ranges over several parts of the vertices, as one."""
+    if len(ranges) == 1:
+        return ranges[0]
     lows, highs = zip(*ranges, strict=True)
     return torch.stack(lows).amin(0), torch.stack(highs).amax(0)
 

@@ -88,7 +88,8 @@ def norms(subdivision: Subdivision, sheet: Sheet, value: Live) -> Norms:
     Raises:
         Nothing.
 
-    Accuracy: that of the corners: relative errors are eps times the window's size over the tile's width.
+    Accuracy: that of the corners: relative errors are eps times the window's size over the tile's width. Norms above
+        1e154, whose squares no float64 holds, come out infinite, and their stretches as NaN.
     """
     tiles, points = subdivision.tiles, subdivision.points
     triangles = shapes(subdivision, sheet.workers).triangles
@@ -105,8 +106,9 @@ def norms(subdivision: Subdivision, sheet: Sheet, value: Live) -> Norms:
     if subdivision.line:
         found = np.sqrt(xx)
         return Norms(found, found.copy(), found.copy())
-    largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
-    return Norms(np.sqrt(largest), np.sqrt(xx + yy), np.sqrt(np.maximum(xx * yy - xy * xy, 0)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        largest = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
+        return Norms(np.sqrt(largest), np.sqrt(xx + yy), np.sqrt(np.maximum(xx * yy - xy * xy, 0)))
 
 
 def steps_of(points: Floats, triangles: NDArray[np.int32]) -> Floats:

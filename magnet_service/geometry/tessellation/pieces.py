@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OUTER", "Piece", "halves"]
-
-OUTER = -1
-"""Seam of a side that lies on the window's border."""
+__all__ = ["Piece", "halves", "whole_window"]
 
 _SHARE = 0.5309
 """Where a piece is cut, as a share of its longer extent: where a network is not likely to have a line of its own."""
@@ -24,7 +21,8 @@ class Piece:
 
     Attributes:
         corners: [corners, 2], counterclockwise; the two ends [2, 1] of a part of a line.
-        seams: [corners], the number of the seam on which the side behind each corner lies, or OUTER.
+        seams: [corners], the number of the seam on which the side behind each corner lies; -1 - s for side s of the
+            window.
         depth: cuts that made it.
     """
 
@@ -36,6 +34,11 @@ class Piece:
     def divisible(self) -> bool:
         """Whether it may be cut again."""
         return self.depth < _DEPTH and self.corners.shape[1] == 2
+
+
+def whole_window(corners: NDArray[np.float64]) -> Piece:
+    """A window in one piece."""
+    return Piece(corners, tuple(-1 - side for side in range(len(corners))))
 
 
 def halves(piece: Piece, seam: int) -> tuple[Piece, Piece]:

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from magnet_service.errors import Refused
 from magnet_service.generator import TABLE, Generator, Kind, Node
 from magnet_service.generator.execution import Plan
 from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.tessellation.contenders import Contest, prepare_contest
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
-from magnet_service.geometry.tessellation.elementwise import cuts_of, prepare_elementwise
+from magnet_service.geometry.tessellation.elementwise import Pieces, cuts_of, pieces_of, prepare_elementwise
 from magnet_service.geometry.tessellation.live import Live
 from magnet_service.geometry.tessellation.result import DECISION
-from magnet_service.geometry.tessellation.sheet import Sheet
+from magnet_service.geometry.tessellation.sheet import NotFinite, Sheet
 from magnet_service.geometry.tessellation.splitting import plan_split, split
 from magnet_service.geometry.tessellation.subdivision import BORDER, Subdivision
 
@@ -25,6 +26,9 @@ __all__ = ["Budget", "OverMemory", "OverTiles", "Progress"]
 
 _COPIES = 3
 """Matrices of a layer's value that are there at once."""
+
+_SPURIOUS = 4
+"""Times the tiles left that there may be before those between which no largest entry changes are joined."""
 
 
 class OverTiles(Exception):
@@ -41,13 +45,13 @@ class Budget:
 
     Attributes:
         tiles: at most, after each nonlinearity.
-        memory: bytes at most.
+        fits: whether so many bytes may be had.
         layers: nonlinearities to take into account, the decision boundary as one behind all others.
         near: distance of the tie rule.
     """
 
     tiles: tuple[int, ...]
-    memory: int
+    fits: Callable[[int], bool]
     layers: int
     near: float
 
@@ -89,6 +93,7 @@ class Progress:
         Raises:
             OverMemory: the next cuts need too much.
             Cancelled: `should_stop` answered true.
+            Refused: a value overflows; reason NOT_FINITE, with `node`, `operation` and `place` of what it feeds.
         """
         for step, released in zip(plan.steps, plan.released, strict=True):
             stopped(should_stop)
@@ -96,24 +101,30 @@ class Progress:
             piecewise = TABLE[node.operation].kind is Kind.PIECEWISE_LINEAR
             if not piecewise:
                 self.sheet.affine(index, node, generator.constants)
-            elif not self._done(lambda: self._bend(generator, index, node, node.inputs[0] in released)):  # noqa: B023
+            elif not self._done(lambda: self._bend(generator, index, node, node.inputs[0] in released), node):  # noqa: B023
                 return False
             for source in released:
                 self.sheet.live.pop(source, None)
             if piecewise:
                 self.sheet.prune()
         stopped(should_stop)
-        return not boundary or self._done(lambda: self._decide(plan.target))
+        return not boundary or self._done(lambda: self._decide(plan.target), None)
 
-    def _done(self, work: Callable[[], Cuts | None]) -> bool:
-        """Take one nonlinearity into account; False where that would be too much."""
+    def _done(self, work: Callable[[], Cuts | None], node: Node | None) -> bool:
+        """Take one nonlinearity, or the decision boundary, into account; False where that would be too much."""
         if len(self.tiles) >= self.budget.layers:
             return False
         self.sheet.points = torch.from_numpy(self.subdivision.points)
+        before = (self.subdivision, self.merged, self.made_by)
         try:
             cuts = work()
+            if self.subdivision.tiles > self.budget.tiles[len(self.tiles)]:
+                raise OverTiles
         except OverTiles:
+            self.subdivision, self.merged, self.made_by = before
             return False
+        except NotFinite:
+            raise not_finite(node) from None
         self.tiles.append(self.subdivision.tiles)
         self.bending.append(np.zeros(0, np.int32) if cuts is None else np.unique(cuts.labels[:, 1]))
         return True
@@ -127,7 +138,11 @@ class Progress:
             sheet.live[index] = Live(operation.forward(node, [value.constant for value in given], constants), None)
             return None
         if operation.contenders is None:
-            asked = prepare_elementwise(sheet, index, node, constants, layer, last_use)
+            (value,) = given
+            pieces: Pieces = generator.derived(
+                ("pieces of functions", index), lambda: pieces_of(node, value.constant.shape, constants)
+            )
+            asked = prepare_elementwise(sheet, index, node, pieces, layer, last_use)
             found = self._cut(asked.cuts, len(asked.units), asked.straight)
             if last_use:
                 del sheet.live[node.inputs[0]]
@@ -140,7 +155,8 @@ class Progress:
 
     def _compete(self, contest: Contest, index: int) -> Cuts | None:
         """Split the tiles where contenders tie, and give the units their value."""
-        found = self._cut(contest.cuts, len(contest.units) + contest.values.shape[1], contest.straight)
+        more = len(contest.units) + contest.values.shape[1]
+        found = self._cut(contest.cuts, more, contest.straight, _SPURIOUS)
         self.subdivision = contest.settle(self.sheet, index, found) or self.subdivision
         return contest.cuts
 
@@ -166,17 +182,20 @@ class Progress:
             sheet.follow(found)
         return cuts
 
-    def _cut(self, cuts: Cuts | None, more: int, value: Live) -> Split | None:
-        """Split all tiles, before `more` columns come to be of which a value will depend."""
+    def _cut(self, cuts: Cuts | None, more: int, value: Live, spare: int = 1) -> Split | None:
+        """Split all tiles, before `more` columns come to be of which a value will depend.
+
+        There may be `spare` times as many tiles as the budget has, if most of them are joined again.
+        """
         if cuts is None:
             return None
         plan = plan_split(self.subdivision, cuts, self.budget.near, self.sheet.workers)
-        if (plan.vertices - 1 if self.subdivision.line else plan.tiles) > self.budget.tiles[len(self.tiles)]:
+        if (plan.vertices - 1 if self.subdivision.line else plan.tiles) > spare * self.budget.tiles[len(self.tiles)]:
             raise OverTiles
         columns = self.sheet.columns.shape[1] + more
         # Values of before and of after are there at once, and the structure beside them.
         needed = plan.vertices * (16 * columns + 256) + 8 * _COPIES * columns * value.constant.numel()
-        if needed > self.budget.memory:
+        if not self.budget.fits(needed):
             raise OverMemory
         found = split(self.subdivision, plan, self.budget.near, self.sheet.workers)
         self.merged += found.merged
@@ -184,3 +203,14 @@ class Progress:
         if found.subdivision.line:
             self.made_by = np.concatenate([self.made_by, cuts.labels[found.functions[:, 0]]])
         return found
+
+
+def not_finite(node: Node | None) -> Refused:
+    """The refusal of a network that overflows somewhere in the window; None for its decision boundary."""
+    name = "the decision boundary" if node is None else f"{node.name} ({node.operation}, {node.place})"
+    return Refused(
+        f"What feeds {name} is not finite everywhere in the window, so that there are no tiles; take a smaller window, "
+        f"or look for weights that are not finite.",
+        reason="NOT_FINITE",
+        metadata={} if node is None else {"operation": node.operation, "node": node.name, "place": node.place},
+    )

@@ -60,8 +60,9 @@ class Tessellation:
         sides: [edges, 2], the tile on the left of the edge from first to second end, and on the way back; -1 outside of
             the window. No rows for a line.
         labels: [edges, 3], what made each edge: layer (its place in `layers`; BORDER, DECISION), unit, and which of the
-            unit's functions: a breakpoint, or for units that take the largest entry the pair that ties. On a line
-            [vertices, 3], what made each vertex.
+            unit's functions: a breakpoint, or for units that take the largest of n entries the two that tie, as
+            first x n + second. On the border the side of the window instead of a unit. On a line [vertices, 3], what
+            made each vertex.
         starts: [tiles + 1], where the edges of a tile begin in `cycle`.
         cycle: directed edges of the tiles, counterclockwise: twice the edge, and 1 more on the way back.
         corners: the vertices at which they begin.

@@ -47,6 +47,8 @@ def joined(parts: Sequence[tuple[Piece, Subdivision]], size: float) -> Subdivisi
     for number, (piece, _) in enumerate(parts):
         mine = border & (of_piece == number)
         seams[mine] = np.array(piece.seams)[whole.labels[mine, 1]]
+    outer = border & (seams < 0)
+    whole.labels[outer, 1] = -1 - seams[outer]
     same = np.arange(len(whole.points))
     ends: list[NDArray[np.int32]] = []
     replaced: dict[int, NDArray[np.int64]] = {}

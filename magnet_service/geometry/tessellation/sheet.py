@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,13 +19,14 @@ from magnet_service.generator import Node
 from magnet_service.generator.evaluator import Constants
 from magnet_service.generator.operations import TABLE
 from magnet_service.geometry.footprint import patch_numbers
+from magnet_service.geometry.planar.bending import sum_sizes
 from magnet_service.geometry.planar.interpolation import column_ranges, interpolate, settle_levels
 from magnet_service.geometry.tessellation.clusters import Clusters, clustered
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
 from magnet_service.geometry.tessellation.live import Bends, Live, passes, united
 from magnet_service.geometry.tessellation.workers import Workers
 
-__all__ = ["Sheet"]
+__all__ = ["NotFinite", "Sheet"]
 
 _BLOCK_BYTES = 2 << 20
 """Values at work at once, so that they stay in cache."""
@@ -44,8 +46,15 @@ _ROUNDINGS = 4.0
 _WORTH_BOUNDING = 3e8
 """Products above which it pays to look first which units can bend at all."""
 
+_VERY_MUCH = 1 << 30
+"""Additions and multiplications that anything of a cluster is taken to be."""
+
 _MANY = 512
 """Vertices of which clusters are made."""
+
+
+class NotFinite(Exception):
+    """A value overflows over the window; never leaves this package."""
 
 
 class Sheet:
@@ -77,7 +86,7 @@ class Sheet:
         inputs, matrices = [value.constant for value in given], [value.matrix for value in given]
         output = operation.forward(node, inputs, prepared)
         patches = patch_numbers(node, tuple(inputs[0].shape[1:])) if inputs else 0
-        with self.workers.together():
+        with self.workers.together(max(width, 1) * output.numel()):
             if patches and matrices[0] is not None:
                 # Of all columns at once the patches would be many times the matrix.
                 some = matrices[0].split(max(1, _PATCH_BYTES // (8 * patches)), dim=1)
@@ -95,7 +104,7 @@ class Sheet:
             for first, last in self._blocks(at, end, len(constant)):
                 self.values_at(constant, matrix, first, last, found[first:last])
 
-        self.workers.over(fill, len(found))
+        self.workers.over(fill, len(found), matrix.numel())
         return found
 
     def values_at(self, constant: Tensor, matrix: Tensor, at: int, end: int, out: Tensor) -> None:
@@ -106,7 +115,11 @@ class Sheet:
             out.addmm_(self._made_at(at, end), matrix[stored:])
 
     def ranges(self, constant: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Least and largest value of each feature over the vertices, and all values if they were few enough."""
+        """Least and largest value of each feature over the vertices, and all values if they were few enough.
+
+        Raises:
+            NotFinite: a value is not finite.
+        """
         features, vertices = len(constant), len(self.columns)
         found = constant.new_empty(vertices, features) if 8 * features * vertices <= _AT_ONCE_BYTES else None
 
@@ -119,7 +132,7 @@ class Sheet:
                 column_ranges(block.numpy(), *range_of)
             return low, high
 
-        return *united(self.workers.over(measure, vertices)), found
+        return *finite(*united(self.workers.over(measure, vertices, matrix.numel()))), found
 
     def bounded_ranges(self, constant: Tensor, matrix: Tensor, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Ranges that are exact as far as it matters which levels each feature passes.
@@ -131,9 +144,12 @@ class Sheet:
         Returns:
             Least and largest value over the vertices of each feature that passes no level; bounds of those of others,
             which pass the same levels or more.
+
+        Raises:
+            NotFinite: a value is not finite.
         """
         clusters = self.clusters()
-        low, high = clusters.bounds(constant, matrix)
+        low, high = finite(*clusters.bounds(constant, matrix))
         unclear = passes(low, high, levels)
         # What is below a level in one cluster and above it in another passes it.
         certain = ((high.amin(0) < levels[:, None]) & (low.amax(0) > levels[:, None])).any(0)
@@ -148,7 +164,7 @@ class Sheet:
                 values = torch.addmm(constant[features], rows, matrix[:, features])
                 low[item, features], high[item, features] = values.aminmax(dim=0)
 
-        self.workers.over(settle, len(low), least=2)
+        self.workers.over(settle, len(low), _VERY_MUCH)
         return low.amin(0), high.amax(0)
 
     def worth_bounding(self, matrix: Tensor) -> bool:
@@ -167,7 +183,7 @@ class Sheet:
                 rows = self._rows(order[starts[item] : starts[item + 1]], self.width)
                 column_ranges(rows.numpy(), low[item].numpy(), high[item].numpy())
 
-        self.workers.over(measure, len(low), least=2)
+        self.workers.over(measure, len(low), _VERY_MUCH)
         return Clusters(order, starts, (low + high) / 2, (high - low) / 2)
 
     def floors(self, constant: Tensor, matrix: Tensor) -> Tensor:
@@ -177,7 +193,8 @@ class Sheet:
         sizes = torch.maximum(-low, high)
         if self.made is not None and len(matrix) > stored:
             sizes = torch.cat([sizes, self.made.reach])
-        return _ROUNDINGS * torch.finfo(torch.float64).eps * torch.addmv(constant.abs(), matrix.T.abs(), sizes)
+        factor = _ROUNDINGS * torch.finfo(torch.float64).eps
+        return torch.from_numpy(sum_sizes(constant.numpy(), matrix.numpy(), sizes.numpy(), factor))
 
     def grown(self, values: Tensor, found: Split, cuts: Cuts | None = None) -> Tensor:
         """Values at the old vertices, and at the new ones those between their parents'."""
@@ -185,7 +202,7 @@ class Sheet:
         before, width = len(values), values.shape[1]
         rows[:before] = values
         kept, new = rows.numpy(), (before, found.parents, found.shares)
-        self.workers.over(lambda low, high: interpolate(kept, *new, low, high), width, least=16)
+        self.workers.over(lambda low, high: interpolate(kept, *new, low, high), width, len(found.parents))
         if cuts is not None:
             settle_levels(kept, before, found.functions, cuts.columns, cuts.levels)
         return rows
@@ -243,7 +260,7 @@ class Sheet:
             column_ranges(self.columns[at:end].numpy(), low.numpy(), high.numpy())
             return low, high
 
-        return united(self.workers.over(measure, len(self.columns)))
+        return united(self.workers.over(measure, len(self.columns), width))
 
     def _rows(self, vertices: Tensor, width: int) -> Tensor:
         """The first columns, kept and made, at some vertices."""
@@ -265,3 +282,14 @@ class Sheet:
         step = max(64, _BLOCK_BYTES // (8 * max(width, self.width, 1)))
         for first in range(at, end, step):
             yield first, min(first + step, end)
+
+
+def finite(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Ranges, where all of them are finite.
+
+    Raises:
+        NotFinite: one is not; the range of values none of which is a number is empty, from inf to -inf.
+    """
+    if not (np.isfinite(low.numpy()).all() and np.isfinite(high.numpy()).all()):
+        raise NotFinite
+    return low, high

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from magnet_service.geometry.planar.arrangement import arrange
 from magnet_service.geometry.planar.chords import count_cuts, find_chords
-from magnet_service.geometry.planar.crossings import count_crossings, place_crossings, snap
+from magnet_service.geometry.planar.crossings import plan_crossings
+from magnet_service.geometry.planar.edges import cut_edges, name_edges, room_of
 from magnet_service.geometry.planar.signs import pack_signs
 from magnet_service.geometry.tessellation.compaction import compacted
 from magnet_service.geometry.tessellation.cuts import Cuts, Split, SplitPlan
-from magnet_service.geometry.tessellation.subdivision import Places, Subdivision, running
+from magnet_service.geometry.tessellation.subdivision import Subdivision
 from magnet_service.geometry.tessellation.workers import Workers
 
 __all__ = ["plan_split", "split"]
@@ -47,18 +46,10 @@ def plan_split(before: Subdivision, cuts: Cuts, near: float, workers: Workers) -
     )
     lines = (before.ends, cuts.allowed_edges, positive, negative)
     numbers = (cuts.values, cuts.columns, cuts.levels, before.points, near)
-    merged = snap(*lines, *numbers)
-    found = np.zeros(len(before.ends), np.int64)
-    count_crossings(*lines, found)
-    crossing_starts = running(found)
-    total = int(crossing_starts[-1])
-    listed, ordinals = np.empty(total, np.int32), np.empty(total, np.int32)
-    places, made = np.empty(total), np.zeros(len(before.ends), np.int64)
-    merged += place_crossings(*lines, *numbers, crossing_starts, listed, ordinals, places, made)
+    merged, *crossings = plan_crossings(*lines, *numbers)
+    crossing_starts, listed, ordinals, places, made = crossings
     around = (before.starts, before.cycle, before.ends, cuts.allowed_tiles, positive, negative)
-    found = np.zeros(before.faces, np.int64)
-    count_cuts(*around, found)
-    chord_starts = running(found)
+    chord_starts = count_cuts(*around)
     chords = np.empty((int(chord_starts[-1]), 3), np.int32)
     counts = np.zeros((before.faces, 3), np.int64)
     merged += sum(
@@ -91,32 +82,22 @@ def split(before: Subdivision, plan: SplitPlan, near: float, workers: Workers) -
     """
     old_vertices = len(before.points)
     made, counts = plan.made, plan.counts
-    # Pieces of the edges of before come first, then those of each tile's chords.
-    first_piece = running(made + 1)
-    first_vertex = running(made, old_vertices)
-    on_edges = int(first_vertex[-1])
-    room = np.zeros((before.faces + 1, 4), np.int64)
-    sizes = np.stack(
-        [
-            counts[:, 1],
-            counts[:, 0] + 2 * counts[:, 1],
-            1 + counts[:, 0] + counts[:, 1],
-            counts[:, 2] + 2 * (counts[:, 0] + 2 * counts[:, 1]),
-        ],
-        axis=1,
-    )
-    np.cumsum(sizes, axis=0, out=room[1:])
-    room[:, 0] += on_edges
-    room[:, 1] += first_piece[-1]
-    vertices, edges, tiles, length = (int(count) for count in room[-1])
+    first_piece, first_vertex, room = room_of(made, counts, old_vertices)
+    on_edges, pieces = int(first_vertex[-1]), int(first_piece[-1])
+    vertices, edges, tiles, length = room[-1].tolist()
     points = np.zeros((vertices, 2))
     points[:old_vertices] = before.points
     # What is left of the room holds zeros, which index something.
     parents, shares = np.zeros((vertices, 2), np.int32), np.zeros(vertices)
     functions = np.full((vertices, 2), -1, np.int32)
     ends, sides = np.zeros((edges, 2), np.int32), np.full((edges, 2), -1, np.int32)
-    source = np.zeros(edges, np.int32)
-    cut_edges(before, plan, first_piece, first_vertex, (points, parents, shares, functions[:, 0], ends))
+    sources, labels = np.zeros(edges, np.int32), np.empty((edges, 3), np.int32)
+    crossings = (plan.crossing_starts, plan.crossing_functions, plan.crossing_ordinals, plan.places, made)
+    written = (points, parents, shares, functions, ends, sources, labels)
+    workers.over(
+        lambda at, end: cut_edges(at, end, before.ends, before.labels, *crossings, first_piece, first_vertex, *written),
+        len(before.ends),
+    )
     starts, cycle = np.zeros(tiles + 1, np.int64), np.zeros(length, np.int32)
     starts[-1] = length
     used = np.zeros((before.faces, 4), np.int64)
@@ -141,7 +122,7 @@ def split(before: Subdivision, plan: SplitPlan, near: float, workers: Workers) -
                 shares,
                 functions,
                 ends,
-                source,
+                sources,
                 sides,
                 starts,
                 cycle,
@@ -150,45 +131,15 @@ def split(before: Subdivision, plan: SplitPlan, near: float, workers: Workers) -
             before.faces,
         )
     )
-    pieces = int(first_piece[-1])
-    labels = np.empty((edges, 3), np.int32)
-    labels[:pieces] = np.repeat(before.labels, made + 1, axis=0)
-    source[:pieces] = -1
-    labels[pieces:] = plan.cuts.labels[source[pieces:]]
-    origins = np.repeat(np.arange(before.faces), sizes[:, 2])
+    name_edges(pieces, sources, plan.cuts.labels, labels)
     result = Split(
         Subdivision(points, ends, sides, labels, starts, cycle),
         on_edges,
         parents[old_vertices:],
         shares[old_vertices:],
         functions[old_vertices:],
-        source,
-        origins,
+        sources,
+        np.repeat(np.arange(before.faces), np.diff(room[:, 2])),
         merged,
     )
-    return result if (used == sizes).all() else compacted(result, old_vertices, room, used)
-
-
-def cut_edges(
-    before: Subdivision, plan: SplitPlan, first_piece: Places, first_vertex: Places, made_of: tuple[Any, ...]
-) -> None:
-    """Write the new vertices on edges, and the pieces of the edges."""
-    points, parents, shares, functions, ends = made_of
-    counts = plan.made
-    edges = len(before.ends)
-    ends[first_piece[:-1], 0] = before.ends[:, 0]
-    ends[first_piece[1:] - 1, 1] = before.ends[:, 1]
-    total = int(counts.sum())
-    if not total:
-        return
-    edge = np.repeat(np.arange(edges), counts)
-    number = np.arange(total) - np.repeat(first_vertex[:-1] - first_vertex[0], counts)
-    vertex = np.arange(total) + first_vertex[0]
-    share = plan.places[plan.crossing_starts[edge] + number]
-    points[vertex] = (1 - share)[:, None] * points[before.ends[edge, 0]] + share[:, None] * points[before.ends[edge, 1]]
-    parents[vertex], shares[vertex] = before.ends[edge], share
-    ends[first_piece[edge] + number, 1] = vertex
-    ends[first_piece[edge] + number + 1, 0] = vertex
-    # One function of each vertex, the last listed where several met.
-    of_edge = np.repeat(np.arange(edges), np.diff(plan.crossing_starts))
-    functions[first_vertex[of_edge] + plan.crossing_ordinals] = plan.crossing_functions
+    return result if (used == np.diff(room, axis=0)).all() else compacted(result, old_vertices, room, used)

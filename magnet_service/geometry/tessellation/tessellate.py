@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import torch
 
@@ -16,7 +17,7 @@ from magnet_service.geometry.slice import Slice
 from magnet_service.geometry.tessellation.answer import finished
 from magnet_service.geometry.tessellation.blocks import Block, united
 from magnet_service.geometry.tessellation.live import Live
-from magnet_service.geometry.tessellation.pieces import OUTER, Piece, halves
+from magnet_service.geometry.tessellation.pieces import halves, whole_window
 from magnet_service.geometry.tessellation.progress import Budget, OverMemory, Progress
 from magnet_service.geometry.tessellation.result import Tessellation
 from magnet_service.geometry.tessellation.sheet import Sheet
@@ -31,6 +32,10 @@ MAX_TILES = 1_000_000
 
 NEAR = 1e-13
 """Distance, as a share of the window's size, below which the tie rule takes two for one."""
+
+
+_LITTLE = 64 << 20
+"""Bytes that any machine has."""
 
 
 def tessellate(
@@ -58,7 +63,8 @@ def tessellate(
         max_tiles: tiles at most. The layer whose cuts would make more is left out, with all behind it, and the answer
             says so.
         max_memory: bytes at most besides the weights; 80 % of what is free where None. What does not fit is done in
-            pieces of the window, whose tiles are joined again; a piece that cannot be cut any more ends like max_tiles.
+            pieces of the window, whose tiles are joined again (for max_tiles those on a seam count on both sides); a
+            piece that cannot be cut any more, as a line cannot, ends like max_tiles.
         threads: cores to use; those of torch where None.
         should_stop: asked before every node of a piece; once it answers true the call ends in Cancelled.
 
@@ -68,7 +74,8 @@ def tessellate(
 
     Raises:
         InvalidInput: a slice of another latent space, an unknown node, or a budget below 1.
-        Refused: the network is not piecewise affine up to that value; reason NOT_PIECEWISE_AFFINE.
+        Refused: the network is not piecewise affine up to that value (reason NOT_PIECEWISE_AFFINE), or overflows
+            somewhere in the window (NOT_FINITE).
         Cancelled: `should_stop` answered true.
 
     Accuracy: exact up to the rounding of float64. The one rule for ties: a vertex nearer than 1e-13 of the window's
@@ -88,13 +95,14 @@ def tessellate(
     for name, most in (("max_tiles", max_tiles), ("max_memory", max_memory)):
         if most is not None and most < 1:
             raise InvalidInput(f"{name} is {most}; write a whole number of at least 1.", field=name)
-    plan = target_of(generator, up_to)
-    exact = generator.to(device="cpu", precision=Precision.FLOAT64)
+    plan: Plan = generator.derived(("plan of a slice", up_to), lambda: target_of(generator, up_to))
+    exact: Generator = generator.derived(
+        "float64 on the CPU", lambda: generator.to(device="cpu", precision=Precision.FLOAT64)
+    )
     nodes = exact.graph.nodes
     bending = [nodes[step] for step in plan.steps if TABLE[nodes[step].operation].kind is Kind.PIECEWISE_LINEAR]
     names = [node.name for node in bending] + ["decision"] * boundary
-    memory = default_max_memory("cpu") if max_memory is None else max_memory
-    budget = Budget((max_tiles,) * len(names), memory, len(names), NEAR * slice_.size)
+    budget = Budget((max_tiles,) * len(names), within(max_memory), len(names), NEAR * slice_.size)
     count = torch.get_num_threads() if threads is None else threads
     with torch.no_grad(), working(count) as workers:
         blocks = solved(exact, plan, boundary, slice_, budget, workers, should_stop)
@@ -107,6 +115,14 @@ def tessellate(
             layers=[(node.name, node.operation, math.prod(node.shape)) for node in bending],
             stopped_at="" if found.done == len(names) else names[found.done],
         )
+
+
+def within(max_memory: int | None) -> Callable[[int], bool]:
+    """Whether so many bytes may be had; what is free is only asked for once it may matter."""
+    if max_memory is not None:
+        return lambda needed: needed <= max_memory
+    free = cache(lambda: default_max_memory("cpu"))
+    return lambda needed: needed <= _LITTLE or needed <= free()
 
 
 def solved(
@@ -122,7 +138,7 @@ def solved(
     shape = generator.latent_shape
     latent = Live(slice_.origin.reshape(1, *shape), slice_.frame.reshape(1, slice_.axes, *shape))
     corners = slice_.window.numpy()
-    waiting = [Piece(corners, (OUTER,) * len(corners))]
+    waiting = [whole_window(corners)]
     blocks: list[Block] = []
     seams = 0
     while waiting:

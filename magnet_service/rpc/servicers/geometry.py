@@ -10,8 +10,10 @@ from typing import Any
 import structlog
 
 from magnet.v1 import geometry_pb2, geometry_pb2_grpc
+from magnet_service.geometry import TileMasses
 from magnet_service.registry import Sliced
 from magnet_service.registry.slices import boundary_density, layers_of, patterns_of, sliced, volumes_of
+from magnet_service.registry.tile_densities import check_masses, log_priors_of, masses_of
 from magnet_service.rpc.backend import CHUNK_BYTES
 from magnet_service.rpc.servicers.regions import RegionCalls
 from magnet_service.rpc.wire.conditions import condition_from
@@ -55,23 +57,27 @@ class GeometryServicer(RegionCalls, geometry_pb2_grpc.GeometryServiceServicer):
         """Cuts a slice into its tiles; patterns and volumes are computed when the client has taken the part before."""
         backend, worker, asked = self._backend, self._backend.worker, slice_from(request)
 
-        def begin(should_stop: StopSignal) -> tuple[Sliced, geometry_pb2.SliceHeader]:
+        def begin(should_stop: StopSignal) -> tuple[Sliced, TileMasses | None, geometry_pb2.SliceHeader]:
+            if request.masses:
+                check_masses(backend.registry, request.generator, asked)
             found = sliced(backend.registry, request.generator, asked, should_stop)
             backend.check_size(1, tile_bytes(found, request.patterns), "outputs")
-            return found, slice_header(found, backend.registry.stamp())
+            masses = masses_of(found, should_stop) if request.masses else None
+            return found, masses, slice_header(found, backend.registry.stamp(), masses)
 
         def more(first: int, count: int, should_stop: StopSignal) -> geometry_pb2.SliceResponse:
             patterns = patterns_of(found, first, count, should_stop) if request.patterns else None
-            return tiles_message(found, first, count, patterns, volumes_of(found, first, count, should_stop))
+            volumes, log_prior = volumes_of(found, first, count, should_stop), log_priors_of(found, first, count)
+            return tiles_message(found, first, count, patterns, volumes, log_prior, masses)
 
-        found, header = await worker.run(begin)
+        found, masses, header = await worker.run(begin)
         structlog.contextvars.bind_contextvars(rows=header.tiles)
         yield geometry_pb2.SliceResponse(header=header)
         for first, count in tile_spans(found, request.patterns, CHUNK_BYTES):
             if request.patterns or found.engine is not None:
                 yield await worker.run(partial(more, first, count))
             else:  # a copy of a MiB: no reason to wait for others' computations
-                yield tiles_message(found, first, count)
+                yield tiles_message(found, first, count, masses=masses)
         for part in structure_messages(found, CHUNK_BYTES):
             yield part
 

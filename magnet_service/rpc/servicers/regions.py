@@ -8,7 +8,7 @@ from typing import Any
 from magnet.v1 import regions_pb2
 from magnet_service.generator import Precision
 from magnet_service.geometry import layers_of
-from magnet_service.registry.neighbourhoods import complexity, log_densities
+from magnet_service.registry.neighbourhoods import complexity, hyperplane_means, log_densities
 from magnet_service.registry.patterns import bank_neighbours, distances, pattern_bytes, patterns
 from magnet_service.registry.regions import affine_rows, region
 from magnet_service.rpc.backend import Backend
@@ -17,7 +17,9 @@ from magnet_service.rpc.wire.neighbourhoods import (
     affine_manifold_from,
     complexity_from,
     complexity_message,
+    distances_message,
     log_density_message,
+    space_from,
 )
 from magnet_service.rpc.wire.regions import (
     affine_rows_message,
@@ -77,6 +79,21 @@ class RegionCalls:
                 registry, held, latents, top_k=top_k, manifold=manifold, precision=precision, should_stop=should_stop
             )
             return log_density_message(held, found, manifold, precision, error, registry.stamp())
+
+        return await backend.worker.run(work)
+
+    async def HyperplaneDistances(
+        self, request: regions_pb2.HyperplaneDistancesRequest, context: Any
+    ) -> regions_pb2.HyperplaneDistancesResponse:
+        """Measures how far latents are from the hyperplanes of each layer's units."""
+        backend, registry, manifold = self._backend, self._backend.registry, affine_manifold_from(request.manifold)
+        condition, space = condition_from(request.condition), space_from(request.space)
+
+        def work(should_stop: StopSignal) -> regions_pb2.HyperplaneDistancesResponse:
+            held = registry.get(request.generator, condition)
+            latents = latents_from(request.latents, held.generator.latent_dim, Precision.FLOAT64)
+            found = hyperplane_means(registry, held, latents, manifold=manifold, space=space, should_stop=should_stop)
+            return distances_message(held, found, len(latents), manifold, registry.stamp())
 
         return await backend.worker.run(work)
 

@@ -1,4 +1,4 @@
-"""Local complexity and log densities, read from the wire and written to it."""
+"""Local complexity, distances and log densities, read from the wire and written to it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy as np
 
 from magnet.v1 import regions_pb2, types_pb2
 from magnet_service.generator import Manifold, Precision
-from magnet_service.geometry import ComplexityEstimator, Layer, LocalComplexity, LogDensity, MeasuredError
+from magnet_service.geometry import (
+    ComplexityEstimator,
+    DistanceSpace,
+    HyperplaneDistances,
+    Layer,
+    LocalComplexity,
+    LogDensity,
+    MeasuredError,
+)
 from magnet_service.registry import HeldGenerator
 from magnet_service.registry.neighbourhoods import ComplexityRequest, layers_named
 from magnet_service.rpc.wire.conditions import condition_to
@@ -22,7 +30,9 @@ __all__ = [
     "complexity_from",
     "complexity_message",
     "computed",
+    "distances_message",
     "log_density_message",
+    "space_from",
     "units_to",
 ]
 
@@ -35,11 +45,24 @@ _ESTIMATORS: Mapping[regions_pb2.ComplexityEstimator.ValueType, ComplexityEstima
     }
 )
 _ESTIMATOR_NAMES = {known: name for name, known in _ESTIMATORS.items()}
+_SPACES: Mapping[regions_pb2.DistanceSpace.ValueType, DistanceSpace] = MappingProxyType(
+    {
+        regions_pb2.DISTANCE_SPACE_UNSPECIFIED: DistanceSpace.LATENT,
+        regions_pb2.DISTANCE_SPACE_LATENT: DistanceSpace.LATENT,
+        regions_pb2.DISTANCE_SPACE_LAYER: DistanceSpace.LAYER,
+    }
+)
+_SPACE_NAMES = {known: name for name, known in _SPACES.items()}
 
 
 def affine_manifold_from(value: types_pb2.Manifold.ValueType) -> Manifold:
     """Reads a manifold; PRE_ACTIVATION, which ends before what is smooth, where none is stated."""
     return Manifold.PRE_ACTIVATION if value == types_pb2.MANIFOLD_UNSPECIFIED else manifold_from(value)
+
+
+def space_from(value: regions_pb2.DistanceSpace.ValueType) -> DistanceSpace:
+    """Reads where distances are measured; LATENT where nothing is stated."""
+    return _SPACES[value]
 
 
 def complexity_from(message: regions_pb2.LocalComplexityRequest) -> ComplexityRequest:
@@ -105,6 +128,24 @@ def complexity_message(
         directions=found.directions,
         default_directions=found.default_directions,
         frame=None if found.frame is None else tensor_from(found.frame.numpy()),
+        computed=computed(held, manifold, stamp),
+    )
+
+
+def distances_message(
+    held: HeldGenerator, found: HyperplaneDistances, rows: int, manifold: Manifold, stamp: Mapping[str, str]
+) -> regions_pb2.HyperplaneDistancesResponse:
+    """Writes how far latents are from hyperplanes."""
+    left_out = regions_pb2.HyperplaneDistancesResponse.LeftOut
+    return regions_pb2.HyperplaneDistancesResponse(
+        layers=units_to(layers_named(held, manifold, found.layers)),
+        mean=tensor_from(found.mean.numpy()),
+        root_mean_square=tensor_from(found.root_mean_square.numpy()),
+        counted=tensor_from(found.counted.numpy()),
+        without=tensor_from(found.without.numpy()),
+        left_out=[left_out(name=name, reason=reason) for name, reason in found.left_out.items()],
+        space=_SPACE_NAMES[found.space],
+        rows=rows,
         computed=computed(held, manifold, stamp),
     )
 

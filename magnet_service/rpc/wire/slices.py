@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from magnet.v1 import geometry_pb2, types_pb2
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Precision
-from magnet_service.geometry.tessellation import Extent, LayerTiles, TessellationStatistics
+from magnet_service.geometry.tessellation import Extent, LayerTiles, TessellationStatistics, TileMasses
 from magnet_service.registry import Sliced, SlicePlace, SliceRequest
 from magnet_service.rpc.wire.conditions import condition_from, condition_to
 from magnet_service.rpc.wire.draws import precision_to, stamp_entries
@@ -51,12 +52,13 @@ def slice_from(message: geometry_pb2.SliceRequest) -> SliceRequest:
     )
 
 
-def slice_header(found: Sliced, stamp: Mapping[str, str]) -> geometry_pb2.SliceHeader:
+def slice_header(found: Sliced, stamp: Mapping[str, str], masses: TileMasses | None = None) -> geometry_pb2.SliceHeader:
     """Writes the slice as it was taken, and what there is of it.
 
     Arguments:
         found: the slice.
         stamp: how the numbers were computed.
+        masses: of its tiles; None if not asked for.
 
     Returns:
         The message.
@@ -87,6 +89,8 @@ def slice_header(found: Sliced, stamp: Mapping[str, str]) -> geometry_pb2.SliceH
         cycle=len(tessellation.cycle),
         precision=None if found.engine is None else precision_to(found.engine.precision),
         stamp=stamp_entries(stamp),
+        prior=found.held.prior.to_text(),
+        masses=None if masses is None else _masses(masses),
     )
 
 
@@ -126,6 +130,11 @@ def _precision_from(value: types_pb2.Precision.ValueType) -> Precision:
             "log-volumes of tiles are computed in FLOAT64 or FLOAT32; write one of them.", field="precision"
         )
     return found
+
+
+def _masses(found: TileMasses) -> geometry_pb2.SliceMasses:
+    window = None if math.isnan(found.window) else found.window
+    return geometry_pb2.SliceMasses(law=found.law, window=window, error=found.error)
 
 
 def _layer(layer: LayerTiles) -> geometry_pb2.SliceLayer:

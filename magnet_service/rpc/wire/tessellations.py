@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from magnet.v1 import geometry_pb2
-from magnet_service.geometry import Volumes
+from magnet_service.geometry import TileMasses, Volumes
 from magnet_service.registry import Sliced, spans
 from magnet_service.rpc.wire.tensors import tensor_from
 
@@ -23,9 +23,9 @@ _MEASURED_TILES = 64
 def tile_bytes(found: Sliced, patterns: bool) -> int:
     """Bytes that one tile of middling size takes on the wire, patterns in the larger of their types."""
     tessellation = found.tessellation
-    columns = 0 if found.engine is None else found.held.generator.latent_dim
+    columns = 0 if found.engine is None else found.held.generator.latent_dim + 1
     around = 4 * -(-len(tessellation.cycle) // tessellation.tiles)
-    return 8 * (6 + tessellation.slice.axes + columns) + 8 + around + 4 * found.units * patterns
+    return 8 * (7 + tessellation.slice.axes + columns) + 8 + around + 4 * found.units * patterns
 
 
 def tile_spans(found: Sliced, patterns: bool, chunk_bytes: int) -> Iterator[tuple[int, int]]:
@@ -57,6 +57,8 @@ def tiles_message(
     count: int,
     patterns: npt.NDArray[np.integer] | None = None,
     volumes: Volumes | None = None,
+    log_prior: npt.NDArray[np.float64] | None = None,
+    masses: TileMasses | None = None,
 ) -> Response:
     """Writes tiles first to first + count - 1.
 
@@ -66,6 +68,8 @@ def tiles_message(
         count: tiles.
         patterns: theirs, [count, units] uint8 or int32; None if not asked for.
         volumes: theirs; None if not asked for.
+        log_prior: at their centroids; None if not asked for, or where there is none.
+        masses: of all tiles; None if not asked for.
 
     Returns:
         The message.
@@ -90,6 +94,8 @@ def tiles_message(
         patterns=None if patterns is None else tensor_from(patterns),
         log_singular_values=None if volumes is None else tensor_from(volumes.log_singular_values.numpy()),
         rank=None if volumes is None else tensor_from(volumes.rank.numpy().astype(np.int32)),
+        log_prior=None if log_prior is None else tensor_from(log_prior),
+        masses=None if masses is None else tensor_from(masses.masses[some]),
     )
     return Response(tiles=tiles)
 

@@ -259,6 +259,7 @@ class SliceRequest(_message.Message):
     PATTERNS_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
+    MASSES_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`."""
     up_to: _builtins.str
@@ -272,10 +273,16 @@ class SliceRequest(_message.Message):
     patterns: _builtins.bool
     """Send the activation pattern of each tile."""
     volumes: _builtins.bool
-    """Send log singular values and rank of the whole Jacobian, of PRE_ACTIVATION, on each tile."""
+    """Send log singular values and rank of the whole Jacobian, of PRE_ACTIVATION, on each tile, and the prior's log density
+    there: log p(z) less the sum of the k largest is the log density of one preimage for k = d, score_k for fewer.
+    """
     precision: _types_pb2.Precision.ValueType
     """Arithmetic of these volumes: FLOAT64, that of the tiles, or FLOAT32, where a tile narrower than its rounding may get
     the volumes of its neighbour. Unset: FLOAT64.
+    """
+    masses: _builtins.bool
+    """Send the probability of each tile of a plane under the generator's prior. Times v_k^rho of the tile, and divided by the
+    sum of that, it is the tile's probability at power rho within the window.
     """
     @_builtins.property
     def condition(self) -> _types_pb2.Condition:
@@ -319,10 +326,11 @@ class SliceRequest(_message.Message):
         patterns: _builtins.bool = ...,
         volumes: _builtins.bool = ...,
         precision: _types_pb2.Precision.ValueType = ...,
+        masses: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "condition", b"condition", "placement", b"placement", "points", b"points", "polygon", b"polygon", "rectangle", b"rectangle", "segment", b"segment", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "boundary", b"boundary", "condition", b"condition", "generator", b"generator", "max_tiles", b"max_tiles", "patterns", b"patterns", "placement", b"placement", "points", b"points", "polygon", b"polygon", "precision", b"precision", "rectangle", b"rectangle", "segment", b"segment", "up_to", b"up_to", "volumes", b"volumes", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "boundary", b"boundary", "condition", b"condition", "generator", b"generator", "masses", b"masses", "max_tiles", b"max_tiles", "patterns", b"patterns", "placement", b"placement", "points", b"points", "polygon", b"polygon", "precision", b"precision", "rectangle", b"rectangle", "segment", b"segment", "up_to", b"up_to", "volumes", b"volumes", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_placement: _TypeAlias = _typing.Literal["points", "along"]  # noqa: Y015
     _WhichOneofArgType_placement: _TypeAlias = _typing.Literal["placement", b"placement"]  # noqa: Y015
@@ -414,6 +422,40 @@ class SliceStatistics(_message.Message):
 Global___SliceStatistics: _TypeAlias = SliceStatistics  # noqa: Y015
 
 @_typing.final
+class SliceMasses(_message.Message):
+    """What the masses of tiles are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAW_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    law: _builtins.str
+    """`latent law` where d = 2: the masses add up to the window's probability. `conditional on the slice` where d is larger
+    and the plane has no probability: those of the prior restricted to the window, which add up to 1.
+    """
+    window: _builtins.float
+    """Probability of the window under the latent law; absent for `conditional on the slice`."""
+    error: _builtins.float
+    """Estimated error of the sum of all masses."""
+    def __init__(
+        self,
+        *,
+        law: _builtins.str = ...,
+        window: _builtins.float | None = ...,
+        error: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window", b"_window", "error", b"error", "law", b"law", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__window: _TypeAlias = _typing.Literal["window"]  # noqa: Y015
+    _WhichOneofArgType__window: _TypeAlias = _typing.Literal["_window", b"_window"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__window) -> _WhichOneofReturnType__window | None: ...
+
+Global___SliceMasses: _TypeAlias = SliceMasses  # noqa: Y015
+
+@_typing.final
 class SliceHeader(_message.Message):
     """The slice as it was taken, and what there is of it."""
 
@@ -438,6 +480,8 @@ class SliceHeader(_message.Message):
     CYCLE_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     STAMP_FIELD_NUMBER: _builtins.int
+    PRIOR_FIELD_NUMBER: _builtins.int
+    MASSES_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """The generator on this server, `name@version`."""
     generator_digest: _builtins.str
@@ -462,6 +506,8 @@ class SliceHeader(_message.Message):
     """Number of edges around all tiles, every inner edge counted twice."""
     precision: _types_pb2.Precision.ValueType
     """Arithmetic of the volumes; absent where none follow."""
+    prior: _builtins.str
+    """The prior, as `normal(dim=20)`."""
     @_builtins.property
     def condition(self) -> _types_pb2.Condition:
         """The condition held fixed; absent where the generator takes none."""
@@ -490,6 +536,10 @@ class SliceHeader(_message.Message):
     def stamp(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.StampEntry]:
         """How the numbers were computed."""
 
+    @_builtins.property
+    def masses(self) -> Global___SliceMasses:
+        """What the masses are; absent where none follow."""
+
     def __init__(
         self,
         *,
@@ -512,10 +562,12 @@ class SliceHeader(_message.Message):
         cycle: _builtins.int = ...,
         precision: _types_pb2.Precision.ValueType | None = ...,
         stamp: _abc.Iterable[_types_pb2.StampEntry] | None = ...,
+        prior: _builtins.str = ...,
+        masses: Global___SliceMasses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "condition", b"condition", "frame", b"frame", "origin", b"origin", "precision", b"precision", "statistics", b"statistics", "window", b"window"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "condition", b"condition", "frame", b"frame", "masses", b"masses", "origin", b"origin", "precision", b"precision", "statistics", b"statistics", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "condition", b"condition", "cycle", b"cycle", "edges", b"edges", "extent", b"extent", "frame", b"frame", "generator", b"generator", "generator_digest", b"generator_digest", "layers", b"layers", "max_tiles", b"max_tiles", "merged", b"merged", "origin", b"origin", "precision", b"precision", "stamp", b"stamp", "statistics", b"statistics", "stopped_at", b"stopped_at", "target", b"target", "tiles", b"tiles", "vertices", b"vertices", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_precision", b"_precision", "condition", b"condition", "cycle", b"cycle", "edges", b"edges", "extent", b"extent", "frame", b"frame", "generator", b"generator", "generator_digest", b"generator_digest", "layers", b"layers", "masses", b"masses", "max_tiles", b"max_tiles", "merged", b"merged", "origin", b"origin", "precision", b"precision", "prior", b"prior", "stamp", b"stamp", "statistics", b"statistics", "stopped_at", b"stopped_at", "target", b"target", "tiles", b"tiles", "vertices", b"vertices", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
@@ -547,6 +599,8 @@ class SliceResponse(_message.Message):
         PATTERNS_FIELD_NUMBER: _builtins.int
         LOG_SINGULAR_VALUES_FIELD_NUMBER: _builtins.int
         RANK_FIELD_NUMBER: _builtins.int
+        LOG_PRIOR_FIELD_NUMBER: _builtins.int
+        MASSES_FIELD_NUMBER: _builtins.int
         first: _builtins.int
         """Number of the first."""
         @_builtins.property
@@ -597,6 +651,16 @@ class SliceResponse(_message.Message):
         def rank(self) -> _types_pb2.Tensor:
             """[tiles] int32."""
 
+        @_builtins.property
+        def log_prior(self) -> _types_pb2.Tensor:
+            """[tiles] float64, log p(z) of the prior at the centroid in nats, -inf outside of its support. Sent with log singular
+            values; absent where the prior has no density on a slice: on a sphere, or as the law of an inner value.
+            """
+
+        @_builtins.property
+        def masses(self) -> _types_pb2.Tensor:
+            """[tiles] float64, probabilities under the law that the header names."""
+
         def __init__(
             self,
             *,
@@ -612,10 +676,12 @@ class SliceResponse(_message.Message):
             patterns: _types_pb2.Tensor | None = ...,
             log_singular_values: _types_pb2.Tensor | None = ...,
             rank: _types_pb2.Tensor | None = ...,
+            log_prior: _types_pb2.Tensor | None = ...,
+            masses: _types_pb2.Tensor | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "centroids", b"centroids", "cycle", b"cycle", "frobenius_norms", b"frobenius_norms", "log_singular_values", b"log_singular_values", "patterns", b"patterns", "rank", b"rank", "sizes", b"sizes", "spectral_norms", b"spectral_norms", "spreads", b"spreads", "stretches", b"stretches"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "centroids", b"centroids", "cycle", b"cycle", "frobenius_norms", b"frobenius_norms", "log_prior", b"log_prior", "log_singular_values", b"log_singular_values", "masses", b"masses", "patterns", b"patterns", "rank", b"rank", "sizes", b"sizes", "spectral_norms", b"spectral_norms", "spreads", b"spreads", "stretches", b"stretches"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "centroids", b"centroids", "cycle", b"cycle", "first", b"first", "frobenius_norms", b"frobenius_norms", "log_singular_values", b"log_singular_values", "patterns", b"patterns", "rank", b"rank", "sizes", b"sizes", "spectral_norms", b"spectral_norms", "spreads", b"spreads", "stretches", b"stretches"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "centroids", b"centroids", "cycle", b"cycle", "first", b"first", "frobenius_norms", b"frobenius_norms", "log_prior", b"log_prior", "log_singular_values", b"log_singular_values", "masses", b"masses", "patterns", b"patterns", "rank", b"rank", "sizes", b"sizes", "spectral_norms", b"spectral_norms", "spreads", b"spreads", "stretches", b"stretches"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,7 +865,7 @@ class HyperplaneDensityRequest(_message.Message):
     CELLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def slice(self) -> Global___SliceRequest:
-        """The plane; `boundary`, `patterns` and `volumes` are ignored."""
+        """The plane; `boundary`, `patterns`, `volumes` and `masses` are ignored."""
 
     @_builtins.property
     def cells(self) -> Global___HyperplaneDensityRequest.Grid:

@@ -61,6 +61,11 @@ class GeometryServiceStub:
                 request_serializer=magnet_dot_v1_dot_regions__pb2.LogDensityRequest.SerializeToString,
                 response_deserializer=magnet_dot_v1_dot_regions__pb2.LogDensityResponse.FromString,
                 _registered_method=True)
+        self.HyperplaneDistances = channel.unary_unary(
+                '/magnet.v1.GeometryService/HyperplaneDistances',
+                request_serializer=magnet_dot_v1_dot_regions__pb2.HyperplaneDistancesRequest.SerializeToString,
+                response_deserializer=magnet_dot_v1_dot_regions__pb2.HyperplaneDistancesResponse.FromString,
+                _registered_method=True)
         self.Region = channel.unary_unary(
                 '/magnet.v1.GeometryService/Region',
                 request_serializer=magnet_dot_v1_dot_regions__pb2.RegionRequest.SerializeToString,
@@ -123,6 +128,13 @@ class GeometryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HyperplaneDistances(self, request, context):
+        """Measures how far latents are from the hyperplanes of each layer's units, in the mean.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Region(self, request, context):
         """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is.
         """
@@ -178,6 +190,11 @@ def add_GeometryServiceServicer_to_server(servicer, server):
                     servicer.LogDensity,
                     request_deserializer=magnet_dot_v1_dot_regions__pb2.LogDensityRequest.FromString,
                     response_serializer=magnet_dot_v1_dot_regions__pb2.LogDensityResponse.SerializeToString,
+            ),
+            'HyperplaneDistances': grpc.unary_unary_rpc_method_handler(
+                    servicer.HyperplaneDistances,
+                    request_deserializer=magnet_dot_v1_dot_regions__pb2.HyperplaneDistancesRequest.FromString,
+                    response_serializer=magnet_dot_v1_dot_regions__pb2.HyperplaneDistancesResponse.SerializeToString,
             ),
             'Region': grpc.unary_unary_rpc_method_handler(
                     servicer.Region,
@@ -336,6 +353,33 @@ class GeometryService:
             '/magnet.v1.GeometryService/LogDensity',
             magnet_dot_v1_dot_regions__pb2.LogDensityRequest.SerializeToString,
             magnet_dot_v1_dot_regions__pb2.LogDensityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HyperplaneDistances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/magnet.v1.GeometryService/HyperplaneDistances',
+            magnet_dot_v1_dot_regions__pb2.HyperplaneDistancesRequest.SerializeToString,
+            magnet_dot_v1_dot_regions__pb2.HyperplaneDistancesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class GeometryServiceStub:
     """Counts the units whose state changes in a small neighbourhood of each latent, layer by layer."""
     LogDensity: _grpc.UnaryUnaryMultiCallable[_regions_pb2.LogDensityRequest, _regions_pb2.LogDensityResponse]
     """Computes the log density of each latent's image on the manifold, or a score with fewer singular values."""
+    HyperplaneDistances: _grpc.UnaryUnaryMultiCallable[_regions_pb2.HyperplaneDistancesRequest, _regions_pb2.HyperplaneDistancesResponse]
+    """Measures how far latents are from the hyperplanes of each layer's units, in the mean."""
     Region: _grpc.UnaryUnaryMultiCallable[_regions_pb2.RegionRequest, _regions_pb2.RegionResponse]
     """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is."""
     Patterns: _grpc.UnaryUnaryMultiCallable[_regions_pb2.PatternsRequest, _regions_pb2.PatternsResponse]
@@ -72,6 +74,8 @@ class GeometryServiceAsyncStub(GeometryServiceStub):
     """Counts the units whose state changes in a small neighbourhood of each latent, layer by layer."""
     LogDensity: _aio.UnaryUnaryMultiCallable[_regions_pb2.LogDensityRequest, _regions_pb2.LogDensityResponse]  # type: ignore[assignment]
     """Computes the log density of each latent's image on the manifold, or a score with fewer singular values."""
+    HyperplaneDistances: _aio.UnaryUnaryMultiCallable[_regions_pb2.HyperplaneDistancesRequest, _regions_pb2.HyperplaneDistancesResponse]  # type: ignore[assignment]
+    """Measures how far latents are from the hyperplanes of each layer's units, in the mean."""
     Region: _aio.UnaryUnaryMultiCallable[_regions_pb2.RegionRequest, _regions_pb2.RegionResponse]  # type: ignore[assignment]
     """Describes the region of one latent: its half-spaces, its affine map, how far its boundary is."""
     Patterns: _aio.UnaryUnaryMultiCallable[_regions_pb2.PatternsRequest, _regions_pb2.PatternsResponse]  # type: ignore[assignment]
@@ -125,6 +129,14 @@ class GeometryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_regions_pb2.LogDensityResponse, _abc.Awaitable[_regions_pb2.LogDensityResponse]]:
         """Computes the log density of each latent's image on the manifold, or a score with fewer singular values."""
+
+    @_abc_1.abstractmethod
+    def HyperplaneDistances(
+        self,
+        request: _regions_pb2.HyperplaneDistancesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_regions_pb2.HyperplaneDistancesResponse, _abc.Awaitable[_regions_pb2.HyperplaneDistancesResponse]]:
+        """Measures how far latents are from the hyperplanes of each layer's units, in the mean."""
 
     @_abc_1.abstractmethod
     def Region(

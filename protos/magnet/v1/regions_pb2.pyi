@@ -50,6 +50,30 @@ COMPLEXITY_ESTIMATOR_BALL: ComplexityEstimator.ValueType  # 3
 """In closed form, units whose state changes anywhere in the ball; only these layers, and no directions."""
 Global___ComplexityEstimator: _TypeAlias = ComplexityEstimator  # noqa: Y015
 
+class _DistanceSpace:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DistanceSpaceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DistanceSpace.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISTANCE_SPACE_UNSPECIFIED: _DistanceSpace.ValueType  # 0
+    """Answered as LATENT."""
+    DISTANCE_SPACE_LATENT: _DistanceSpace.ValueType  # 1
+    """In the latent space: to the hyperplane of a unit in the latent's own region, extended beyond it."""
+    DISTANCE_SPACE_LAYER: _DistanceSpace.ValueType  # 2
+    """In the space of what the layer of units before makes, or the latent."""
+
+class DistanceSpace(_DistanceSpace, metaclass=_DistanceSpaceEnumTypeWrapper):
+    """Where distances to hyperplanes are measured."""
+
+DISTANCE_SPACE_UNSPECIFIED: DistanceSpace.ValueType  # 0
+"""Answered as LATENT."""
+DISTANCE_SPACE_LATENT: DistanceSpace.ValueType  # 1
+"""In the latent space: to the hyperplane of a unit in the latent's own region, extended beyond it."""
+DISTANCE_SPACE_LAYER: DistanceSpace.ValueType  # 2
+"""In the space of what the layer of units before makes, or the latent."""
+Global___DistanceSpace: _TypeAlias = DistanceSpace  # noqa: Y015
+
 @_typing.final
 class UnitLayer(_message.Message):
     """A layer of units: one piecewise linear node of the network."""
@@ -387,6 +411,140 @@ class LogDensityResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogDensityResponse: _TypeAlias = LogDensityResponse  # noqa: Y015
+
+@_typing.final
+class HyperplaneDistancesRequest(_message.Message):
+    """Latents, or data of a classifier, whose mean distance to the hyperplanes of each layer's units is wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    LATENTS_FIELD_NUMBER: _builtins.int
+    MANIFOLD_FIELD_NUMBER: _builtins.int
+    SPACE_FIELD_NUMBER: _builtins.int
+    generator: _builtins.str
+    """`name` or `name@version`."""
+    manifold: _types_pb2.Manifold.ValueType
+    """Whose units count. Unset: PRE_ACTIVATION."""
+    space: Global___DistanceSpace.ValueType
+    """Where distances are measured. Unset: LATENT."""
+    @_builtins.property
+    def condition(self) -> _types_pb2.Condition:
+        """Condition of all latents; required where the generator takes one."""
+
+    @_builtins.property
+    def latents(self) -> _types_pb2.Tensor:
+        """[rows, d], float32 or float64, finite."""
+
+    def __init__(
+        self,
+        *,
+        generator: _builtins.str = ...,
+        condition: _types_pb2.Condition | None = ...,
+        latents: _types_pb2.Tensor | None = ...,
+        manifold: _types_pb2.Manifold.ValueType = ...,
+        space: Global___DistanceSpace.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "latents", b"latents"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "generator", b"generator", "latents", b"latents", "manifold", b"manifold", "space", b"space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HyperplaneDistancesRequest: _TypeAlias = HyperplaneDistancesRequest  # noqa: Y015
+
+@_typing.final
+class HyperplaneDistancesResponse(_message.Message):
+    """How far the latents are from the hyperplanes of each layer, over all of its units and breakpoints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LeftOut(_message.Message):
+        """A layer that is not answered."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        REASON_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        """Node's name."""
+        reason: _builtins.str
+        """Why."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            reason: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LAYERS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    ROOT_MEAN_SQUARE_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    SPACE_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    COMPUTED_FIELD_NUMBER: _builtins.int
+    space: Global___DistanceSpace.ValueType
+    """Where distances were measured."""
+    rows: _builtins.int
+    """How many latents there were."""
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnitLayer]:
+        """The layers answered, in order of execution."""
+
+    @_builtins.property
+    def mean(self) -> _types_pb2.Tensor:
+        """[layers] float64, mean distance; NaN where there is no hyperplane."""
+
+    @_builtins.property
+    def root_mean_square(self) -> _types_pb2.Tensor:
+        """[layers] float64, square root of the mean squared distance, which total least squares minimises; NaN likewise."""
+
+    @_builtins.property
+    def counted(self) -> _types_pb2.Tensor:
+        """[layers] int64, pairs of a latent and a hyperplane."""
+
+    @_builtins.property
+    def without(self) -> _types_pb2.Tensor:
+        """[layers] int64, pairs of a latent and a unit's breakpoint without a hyperplane, as the gradient is 0 there."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___HyperplaneDistancesResponse.LeftOut]:
+        """Layers that have no such hyperplanes, as max-pools."""
+
+    @_builtins.property
+    def computed(self) -> Global___Computed:
+        """How."""
+
+    def __init__(
+        self,
+        *,
+        layers: _abc.Iterable[Global___UnitLayer] | None = ...,
+        mean: _types_pb2.Tensor | None = ...,
+        root_mean_square: _types_pb2.Tensor | None = ...,
+        counted: _types_pb2.Tensor | None = ...,
+        without: _types_pb2.Tensor | None = ...,
+        left_out: _abc.Iterable[Global___HyperplaneDistancesResponse.LeftOut] | None = ...,
+        space: Global___DistanceSpace.ValueType = ...,
+        rows: _builtins.int = ...,
+        computed: Global___Computed | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["computed", b"computed", "counted", b"counted", "mean", b"mean", "root_mean_square", b"root_mean_square", "without", b"without"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["computed", b"computed", "counted", b"counted", "layers", b"layers", "left_out", b"left_out", "mean", b"mean", "root_mean_square", b"root_mean_square", "rows", b"rows", "space", b"space", "without", b"without"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HyperplaneDistancesResponse: _TypeAlias = HyperplaneDistancesResponse  # noqa: Y015
 
 @_typing.final
 class RegionRequest(_message.Message):

@@ -1,4 +1,4 @@
-"""Neighbourhoods of latents: local complexity, and the density of their images."""
+"""Neighbourhoods of latents: local complexity, distances to hyperplanes, and the density of their images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from numpy.typing import ArrayLike
 
 from magnet_client import codec
 from magnet_client.awaiting.connection import AsyncConnection
+from magnet_client.distances import HyperplaneDistances
 from magnet_client.neighbourhoods import LocalComplexity, LogDensity
-from magnet_client.words import ConditionLike, EstimatorWord, ManifoldWord, PrecisionWord
+from magnet_client.words import ConditionLike, EstimatorWord, ManifoldWord, PrecisionWord, SpaceWord
 
 __all__ = ["AsyncNeighbourhoods"]
 
@@ -73,3 +74,23 @@ class AsyncNeighbourhoods(AsyncConnection):
         """
         request = codec.log_density_request(generator, latents, condition, top_k, manifold, precision)
         return codec.decode_log_density(await self._call(self._geometry.LogDensity, request, timeout), latents)
+
+    async def hyperplane_distances(
+        self,
+        generator: str,
+        latents: ArrayLike,
+        *,
+        condition: ConditionLike | None = None,
+        manifold: ManifoldWord = "pre_activation",
+        space: SpaceWord = "latent",
+        timeout: float | None = None,
+    ) -> HyperplaneDistances:
+        """Measure how far latents are from hyperplanes; as `Client.hyperplane_distances`, awaited.
+
+        Raises:
+            The same.
+
+        Accuracy: the same.
+        """
+        request = codec.distances_request(generator, latents, condition, manifold, space)
+        return codec.decode_distances(await self._call(self._geometry.HyperplaneDistances, request, timeout))

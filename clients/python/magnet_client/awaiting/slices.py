@@ -32,6 +32,7 @@ class AsyncSlices(AsyncConnection):
         max_tiles: int | None = None,
         patterns: bool = False,
         volumes: bool = False,
+        masses: bool = False,
         precision: PrecisionWord = "float64",
         timeout: float | None = None,
     ) -> Tessellation:
@@ -54,6 +55,7 @@ class AsyncSlices(AsyncConnection):
             max_tiles,
             patterns,
             volumes,
+            masses,
             precision,
         )
         assembly = codec.SliceAssembly(points)
@@ -93,6 +95,7 @@ class AsyncSlices(AsyncConnection):
             up_to,
             False,
             max_tiles,
+            False,
             False,
             False,
             "float64",

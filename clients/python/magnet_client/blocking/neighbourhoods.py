@@ -1,4 +1,4 @@
-"""Neighbourhoods of latents: local complexity, and the density of their images."""
+"""Neighbourhoods of latents: local complexity, distances to hyperplanes, and the density of their images."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from numpy.typing import ArrayLike
 
 from magnet_client import codec
 from magnet_client.blocking.connection import Connection
+from magnet_client.distances import HyperplaneDistances
 from magnet_client.neighbourhoods import LocalComplexity, LogDensity
-from magnet_client.words import ConditionLike, EstimatorWord, ManifoldWord, PrecisionWord
+from magnet_client.words import ConditionLike, EstimatorWord, ManifoldWord, PrecisionWord, SpaceWord
 
 __all__ = ["Neighbourhoods"]
 
@@ -119,3 +120,44 @@ class Neighbourhoods(Connection):
         """
         request = codec.log_density_request(generator, latents, condition, top_k, manifold, precision)
         return codec.decode_log_density(self._call(self._geometry.LogDensity, request, timeout), latents)
+
+    def hyperplane_distances(
+        self,
+        generator: str,
+        latents: ArrayLike,
+        *,
+        condition: ConditionLike | None = None,
+        manifold: ManifoldWord = "pre_activation",
+        space: SpaceWord = "latent",
+        timeout: float | None = None,
+    ) -> HyperplaneDistances:
+        """Measure how far latents are from the hyperplanes of each layer's units, in the mean.
+
+        Formula: |h_k(z) - t| / |grad h_k(z)| with h_k the pre-activation of unit k and t its breakpoints, the gradient
+        with respect to z, or to what feeds the layer.
+
+        Arguments:
+            generator: `name` or `name@version`.
+            latents: [rows, d], finite: data where the network is a classifier.
+            condition: of all latents, where the generator takes one.
+            manifold: whose units count: `pre_activation` for those before the smooth head.
+            space: where distances are measured: `latent`, to hyperplanes of the latent's own region extended beyond it,
+                or `layer`, in the space of what the layer of units before makes.
+            timeout: seconds; the client's own when None, `math.inf` for no limit.
+
+        Returns:
+            Mean and root mean square by layer; `render` draws a bar a layer.
+
+        Raises:
+            InvalidInput: with field, for latents of another width.
+            UnknownResource: no such generator or version.
+            Refused: the generator is smooth inside (NOT_PIECEWISE_AFFINE); the message names the operation.
+            Overloaded, DeadlineExceeded, Unavailable, MessageTooLarge, OutOfMemory, ServerFault: as their names say.
+
+        Accuracy: rounding of float64. Layers that choose among entries, as max-pools, have no hyperplane a unit and are
+        left out, each with the reason.
+
+        References: arXiv 2209.14778 (Batch Normalization Explained).
+        """
+        request = codec.distances_request(generator, latents, condition, manifold, space)
+        return codec.decode_distances(self._call(self._geometry.HyperplaneDistances, request, timeout))

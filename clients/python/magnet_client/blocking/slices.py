@@ -30,6 +30,7 @@ class Slices(Connection):
         max_tiles: int | None = None,
         patterns: bool = False,
         volumes: bool = False,
+        masses: bool = False,
         precision: PrecisionWord = "float64",
         timeout: float | None = None,
     ) -> Tessellation:
@@ -53,7 +54,10 @@ class Slices(Connection):
             max_tiles: tiles at most; the server's limit (1,000,000 unless set otherwise) when None. The layer whose
                 cuts would make more is left out, with all behind it: see `truncated`.
             patterns: whether each tile's activation pattern is answered, one number a unit.
-            volumes: whether log singular values and rank of the whole Jacobian are answered for each tile.
+            volumes: whether log singular values and rank of the whole Jacobian are answered for each tile, and the
+                prior's log density at its centroid: `log_density` of the answer puts them together.
+            masses: whether the probability of each tile of a plane under the prior is answered, conditional on the
+                slice where d is above 2; `masses_at` of the answer weights it by a power of the volume.
             precision: of these volumes, `float64` or `float32`; in the latter a tile narrower than its rounding may get
                 the volumes of its neighbour. Tiles are always computed in float64.
             timeout: seconds for the whole stream; no limit when None.
@@ -65,11 +69,13 @@ class Slices(Connection):
             InvalidInput: with field, for what can never be right: points on one line, an empty or concave window, NaN,
                 latents of another width, more tiles than the server allows.
             UnknownResource: no such generator or version.
-            Refused: the generator is smooth inside (NOT_PIECEWISE_AFFINE); the message names the operation.
+            Refused: the generator is smooth inside (NOT_PIECEWISE_AFFINE); the message names the operation. Masses of a
+                prior that has no density on a plane (NO_DENSITY).
             Overloaded, Cancelled, DeadlineExceeded, Unavailable, ServerFault: as their names say.
 
         Accuracy: exact up to the rounding of float64; crossings nearer than 1e-13 of the window's size to one another
-            are one, and `merged` counts them.
+            are one, and `merged` counts them. Masses are integrals to 1e-9 of their sum, `header.masses.error` says how
+            far they may be off.
 
         References: SplineCam, arXiv 2302.12828; survey, arXiv 2408.04809.
         """
@@ -85,6 +91,7 @@ class Slices(Connection):
             max_tiles,
             patterns,
             volumes,
+            masses,
             precision,
         )
         assembly = codec.SliceAssembly(points)
@@ -137,6 +144,7 @@ class Slices(Connection):
             up_to,
             False,
             max_tiles,
+            False,
             False,
             False,
             "float64",

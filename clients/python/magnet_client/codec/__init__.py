@@ -16,6 +16,7 @@ from magnet_client.codec.banks import (
     read_request,
 )
 from magnet_client.codec.conditions import plain_condition
+from magnet_client.codec.distances import decode_distances, distances_request
 from magnet_client.codec.generators import (
     decode_generated,
     decode_generator,
@@ -72,6 +73,7 @@ __all__ = [
     "decode_banks",
     "decode_chunk",
     "decode_complexity",
+    "decode_distances",
     "decode_generated",
     "decode_generator",
     "decode_hamming",
@@ -89,6 +91,7 @@ __all__ = [
     "decode_sample",
     "decode_summary",
     "decode_volumes",
+    "distances_request",
     "error_from_call",
     "error_from_status",
     "from_tensor",

@@ -15,7 +15,7 @@ from magnet_client.codec.scalars import PRECISIONS, integer, precision_word, wor
 from magnet_client.codec.tensors import floats_to_tensor, from_tensor
 from magnet_client.errors import InvalidInput, ServerFault
 from magnet_client.hyperplanes import HyperplaneDensity
-from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceStatistics
+from magnet_client.slices import Extent, SliceHeader, SliceLayer, SliceMasses, SliceStatistics
 from magnet_client.tessellation import Tessellation
 from magnet_client.words import ConditionLike, PrecisionWord
 
@@ -29,7 +29,7 @@ _EXTENTS = {
 }
 _TILES = (
     "areas", "centroids", "spreads", "spectral_norms", "frobenius_norms", "stretches", "sizes", "cycle",
-    "patterns", "log_singular_values", "rank",
+    "patterns", "log_singular_values", "rank", "log_prior", "masses",
 )  # fmt: skip
 _ARRAYS = {"tiles": _TILES, "edges": ("ends", "sides", "labels"), "vertices": ("points", "labels")}
 _LONGEST = 1000
@@ -47,13 +47,14 @@ def slice_request(
     max_tiles: int | None,
     patterns: bool,
     volumes: bool,
+    masses: bool,
     precision: PrecisionWord,
 ) -> geometry_pb2.SliceRequest:
     """Check the arguments of `Client.slice` and pack them.
 
     Arguments:
         generator, points, origin, directions, window, condition, up_to, boundary, max_tiles, patterns, volumes,
-            precision: as there.
+            masses, precision: as there.
 
     Returns:
         The message.
@@ -73,6 +74,7 @@ def slice_request(
         max_tiles=0 if max_tiles is None else integer(max_tiles, "max_tiles", 1),
         patterns=patterns,
         volumes=volumes,
+        masses=masses,
         precision=word_to_enum(precision, PRECISIONS, "precision"),
     )
     if points is not None:
@@ -227,6 +229,8 @@ def decode_slice_header(header: geometry_pb2.SliceHeader, points: ArrayLike | No
         ),
         max_tiles=header.max_tiles,
         precision=precision_word(header.precision) if header.HasField("precision") else None,
+        prior=header.prior,
+        masses=_masses(header.masses) if header.HasField("masses") else None,
         stamp=stamp_to_dict(header.stamp),
     )
 
@@ -237,6 +241,11 @@ def decode_hyperplane_density(
     """Unpack where boundaries lie; raises as `decode_slice_header`."""
     lengths: Any = from_tensor(answer.lengths)
     return HyperplaneDensity(header=decode_slice_header(answer.header, points), lengths=lengths)
+
+
+def _masses(message: geometry_pb2.SliceMasses) -> SliceMasses:
+    window = message.window if message.HasField("window") else None
+    return SliceMasses(law=message.law, window=window, error=message.error)
 
 
 def _write_window(request: geometry_pb2.SliceRequest, window: ArrayLike) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from magnet_client.rendering.canvas import (
     written,
 )
 from magnet_client.tessellation import Tessellation
+from magnet_client.tile_densities import tile_log_volumes
 from magnet_client.words import ColorWord
 
 if TYPE_CHECKING:
@@ -43,27 +45,33 @@ _INNER = (0.005, 0.995)
 """Shares of the window's area at which the scale of colours ends."""
 
 _LABELS = {
-    "log_volume": "log-volume\nof the Jacobian, nats",
-    "stretch": "stretching\nof areas of the slice",
-    "norm": "spectral norm\nof the affine map of the slice",
+    "stretch": "stretching of areas of the slice",
+    "norm": "spectral norm of the affine map of the slice",
     "area": "area",
 }
+_OF_K = ("log_volume", "log_density", "mass")
+"""What depends on k."""
 
-_LOW = 3.0
-"""Inches of height of the window below which labels beside it have two lines."""
+_LINEAR = ("log_volume", "log_density")
+"""Logarithms already."""
+
+_LOW, _SHORT = 3.0, 26
+"""Inches of height below which labels beside a window have lines of no more than so many characters."""
 
 
 def draw_plane(
     found: Tessellation,
     path: str | os.PathLike[str] | None,
     color: ColorWord | None,
+    top_k: int,
+    rho: float,
     edges: bool | None,
     width: float,
     dpi: float,
 ) -> Figure:
     """Draw tiles and edges; as `Tessellation.render`."""
     kind = suffix_of(path)
-    values, chosen = _values(found, color)
+    values, chosen, label = _values(found, color, top_k, rho)
     left, bottom = found.window.min(axis=0)
     right, top = found.window.max(axis=0)
     drawn = edges if edges is not None else values is None or len(found.ends) <= _CROWDED
@@ -77,8 +85,7 @@ def draw_plane(
     axes.set_title(headline(found.header), color=DECISION if found.truncated else "black", fontsize="medium")
     colours = tile_colours(pale=drawn)
     if values is not None and scale is not None:
-        label = _LABELS[chosen] if height < _LOW else _LABELS[chosen].replace("\n", " ")
-        _scale_bar(figure, axes, scale, colours, label, values)
+        _scale_bar(figure, axes, scale, colours, label if height >= _LOW else fill(label, _SHORT), values)
     _legend(figure, axes, found, drawn)
     fitted(figure, axes)
     if values is not None and scale is not None:
@@ -93,35 +100,56 @@ def draw_plane(
     return written(figure, path, dpi)
 
 
-def _values(found: Tessellation, color: ColorWord | None) -> tuple[NDArray[np.float64] | None, str]:
+def _values(
+    found: Tessellation, color: ColorWord | None, top_k: int, rho: float
+) -> tuple[NDArray[np.float64] | None, str, str]:
+    """What tiles are coloured by, its word and its label; nothing for `none`."""
     held: dict[str, NDArray[np.float64] | None] = {
         "log_volume": found.log_volumes,
         "stretch": None if found.truncated else found.stretches,
         "norm": None if found.truncated else found.spectral_norms,
         "area": found.areas,
+        "log_density": found.log_volumes,
+        "mass": found.masses,
     }
-    if color is None:
-        first = next(word for word, values in held.items() if values is not None)
-        return held[first], first
-    if color == "none":
-        return None, color
-    if color not in held:
+    word = next(word for word, values in held.items() if values is not None) if color is None else color
+    if word not in held and word != "none":
         words = ", ".join(map(repr, (*held, "none")))
-        raise InvalidInput(f"color must be one of {words}; not {color!r}", field="color", reason="INVALID_INPUT")
-    values = held[color]
+        raise _invalid("color", f"color must be one of {words}; not {color!r}")
+    if rho and word != "mass":
+        raise _invalid("rho", f"rho goes with color 'mass'; not with {word!r}")
+    if top_k and word not in _OF_K:
+        raise _invalid("top_k", f"top_k goes with color {', '.join(map(repr, _OF_K))}; not with {word!r}")
+    if word == "none":
+        return None, word, ""
+    values = held[word]
     if values is None:
         why = "a TRUNCATED slice has no affine map on its tiles" if found.truncated else "ask for volumes=True"
-        raise InvalidInput(
-            f"there is no {color} of these tiles: {why}; area is always there", field="color", reason="INVALID_INPUT"
-        )
-    return values, color
+        why = "ask for masses=True" if word == "mass" else why
+        raise _invalid("color", f"there is no {word} of these tiles: {why}; area is always there")
+    if word == "log_volume":
+        values, k = tile_log_volumes(found, top_k)
+        which = "" if k == found.header.frame.shape[1] else f", top {k}"
+        return values, word, f"log-volume of the Jacobian{which}, nats"
+    if word == "log_density":
+        density = found.log_density(top_k)
+        what = "log density of one preimage" if density.top_k == density.columns else density.label
+        return density.values, word, f"{what} at the centroid, nats"
+    if word == "mass":
+        masses = found.masses_at(rho, top_k)
+        return masses.masses, word, f"probability of a tile: {masses.law}"
+    return values, word, _LABELS[word]
+
+
+def _invalid(field: str, message: str) -> InvalidInput:
+    return InvalidInput(message, field=field, reason="INVALID_INPUT")
 
 
 def _scale(color: str, values: NDArray[np.float64], areas: NDArray[np.float64]) -> Normalize:
     """The scale of colours, between quantiles by area: slivers have the most extreme values and cannot be seen."""
     from matplotlib.colors import LogNorm, Normalize
 
-    logs = color != "log_volume"
+    logs = color not in _LINEAR
     good = np.isfinite(values) & (values > 0 if logs else True)
     if not good.any():
         return Normalize(0.0, 1.0)
