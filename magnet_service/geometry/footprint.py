@@ -8,7 +8,7 @@ from math import prod
 from magnet_service.generator import Generator, Manifold, Node
 from magnet_service.geometry.layers import Layer
 
-__all__ = ["numbers_at_work"]
+__all__ = ["numbers_at_work", "patch_numbers"]
 
 
 def numbers_at_work(generator: Generator, layers: Sequence[Layer], manifold: Manifold, copies: int) -> int:
@@ -30,15 +30,26 @@ def numbers_at_work(generator: Generator, layers: Sequence[Layer], manifold: Man
     """
     nodes = [generator.graph.nodes[step] for step in generator.plan(manifold).steps]
     values = [prod(node.shape) for node in nodes] + [layer.units * layer.entries for layer in layers]
-    return copies * max([generator.latent_dim, *values]) + max([0, *(_patches(generator, node) for node in nodes)])
+    shapes = [generator.latent_shape, *(node.shape for node in generator.graph.nodes)]
+    patches = [patch_numbers(node, shapes[node.inputs[0]]) for node in nodes if node.inputs]
+    return copies * max([generator.latent_dim, *values]) + max([0, *patches])
 
 
-def _patches(generator: Generator, node: Node) -> int:
-    """Numbers of the patches of a convolution: each place of its smaller side has one."""
+def patch_numbers(node: Node, given: tuple[int, ...]) -> int:
+    """Numbers of the patches that torch lays out beside each other for one row of a float64 convolution.
+
+    Arguments:
+        node: any node.
+        given: shape of one row of its first input.
+
+    Returns:
+        Each place of the smaller side has a patch; 0 for a node that is no convolution.
+
+    Raises:
+        Nothing.
+    """
     weight = node.tensors.get("weight")
     if "transposed" not in node.attributes or weight is None:
         return 0
-    source = node.inputs[0]
-    given = generator.graph.nodes[source - 1].shape if source else generator.latent_shape
     whole, places = (node.shape, given) if node.flag("transposed") else (given, node.shape)
     return whole[0] * prod(places[1:]) * prod(weight.shape[2:])

@@ -36,25 +36,31 @@ def pixels(path: Path) -> np.ndarray:
 )
 def test_a_plane_is_drawn(plane: Tessellation, tmp_path: Path, color: Any, edges: bool | None) -> None:
     figure = plane.render(tmp_path / "plane.png", color=color, edges=edges, width=5.0, dpi=80.0)
-    assert pixels(tmp_path / "plane.png").shape == (round(figure.get_figheight() * 80), 400, 3)
+    height, width, _ = pixels(tmp_path / "plane.png").shape
+    assert width == 400
+    assert 0 <= figure.get_figheight() * 80 - height < 1
     axes = figure.axes[0]
     kinds = [type(one).__name__ for one in axes.collections]
     assert ("PolyCollection" in kinds) == (color != "none")
     # Tiles of each number of corners, edges of each layer, and the decision boundary.
-    drawn = sum(len(one.get_paths()) for one in axes.collections if type(one).__name__ == "PolyCollection")
-    assert drawn == (plane.tiles if color != "none" else 0)
+    filled = [one for one in axes.collections if type(one).__name__ == "PolyCollection"]
+    # Without edges once more, smoothed.
+    for smooth, expected in ((False, color != "none"), (True, edges is False)):
+        drawn = sum(len(one.get_paths()) for one in filled if one.get_antialiaseds().all() == smooth)
+        assert drawn == (plane.tiles if expected else 0)
     assert kinds.count("LineCollection") == (1 if edges is False else 4)
     labels = [one.get_ylabel() for one in figure.axes[1:]]
     assert labels == ([] if color == "none" else [labels[0]])
     assert "rings@1" in axes.get_title()
     box = axes.get_window_extent()
     np.testing.assert_allclose(box.width, box.height, rtol=0.01)
-    if edges is not False:
-        texts = [text.get_text() for text in figure.legends[0].get_texts()]
-        assert texts == [
-            *(f"{one.name} ({one.bending} of {one.units} units)" for one in plane.layers),
-            "decision boundary",
-        ]
+    # Room for all labels, and little more.
+    inside = figure.get_tightbbox()
+    assert inside.y0 > 0
+    assert figure.get_figheight() - 0.3 < inside.y1 < figure.get_figheight()
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    names = [f"{one.name} ({one.bending} of {one.units} units)" for one in plane.layers]
+    assert texts == [*(names if edges is not False else []), "decision boundary"]
 
 
 def test_the_decision_boundary_is_red(plane: Tessellation, client: Client, tmp_path: Path) -> None:
@@ -78,6 +84,40 @@ def test_a_tile_has_the_colour_of_its_value(plane: Tessellation) -> None:
             area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
             if area > 1e-3:  # colours are steps, and the areas of slivers are rounded
                 np.testing.assert_allclose(face, colours(scale(area)), atol=0.02)
+
+
+@pytest.mark.parametrize("height", [0.02, 0.3, 1.0, 1.9])
+def test_no_label_of_a_picture_is_cut_off(client: Client, height: float) -> None:
+    near = {**WHOLE, "window": (-0.001, 0.001, -0.001 * height, 0.001 * height)}
+    found = client.slice("rings", **near, boundary=True)
+    for color in ("norm", "none"):
+        figure = found.render(color=color)
+        figure.draw_without_rendering()
+        inside = figure.get_tightbbox()
+        assert min(inside.x0, inside.y0) >= 0
+        assert inside.x1 <= figure.get_figwidth()
+        assert inside.y1 <= figure.get_figheight()
+        if height > 0.1:
+            assert inside.y1 - inside.y0 > figure.get_figheight() - 0.4
+
+
+def test_borders_of_tiles_are_smooth_and_the_ground_does_not_shine_through(client: Client, tmp_path: Path) -> None:
+    figure = client.slice("rings", **WHOLE).render(color="stretch", edges=False)
+    axes = figure.axes[0]
+    shown = {}
+    for ground in ("red", "blue", "hard"):
+        if ground == "hard":
+            for one in axes.collections:
+                one.set_antialiased(False)
+        else:
+            axes.set_facecolor(ground)
+        figure.savefig(tmp_path / "some.png", dpi=60.0)
+        image = pixels(tmp_path / "some.png")
+        left, bottom, right, top = (axes.get_window_extent().extents * 60 / figure.dpi).astype(int)
+        shown[ground] = image[len(image) - top + 3 : len(image) - bottom - 3, left + 3 : right - 3].reshape(-1, 3)
+    np.testing.assert_array_equal(shown["red"], shown["blue"])
+    smooth, hard = (len(np.unique(shown[ground], axis=0)) for ground in ("blue", "hard"))
+    assert smooth > 1.5 * hard
 
 
 def test_points_and_a_budget_are_marked(client: Client, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -368,6 +369,15 @@ def test_the_command_writes_a_picture(
     command.run(0, lambda: (Figure(figsize=(2, 1)), []), "nothing")
     with Image.open(out) as image:
         assert (image.size, image.mode) == ((120, 60), "P")
+
+
+def test_small_files_keep_the_colours_of_thin_lines(layers: figure_3.Layers, tmp_path: Path) -> None:
+    command.save(figure_3.draw(layers), tmp_path / "small.png", 1200)
+    with Image.open(tmp_path / "small.png") as image:
+        shown = np.asarray(image.convert("RGB")) / 255
+    for colour in colormaps["Dark2"].colors[:6]:
+        near = np.abs(shown - colour).max(axis=-1) < 0.1
+        assert near.sum() > 100, colour
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from magnet_service.generator import Generator
-from magnet_service.geometry import Slice, Tessellation, slice_along, tessellate, tile_maps
+from magnet_service.geometry import Slice, Tessellation, slice_along, statistics, tessellate, tile_maps
 from tests.geometry.tilings import Tiling, inner_points
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -259,6 +260,18 @@ def test_scaling_units_by_powers_of_two_changes_nothing(power: int) -> None:
     assert (scaled.points == once.points).all()
     assert (scaled.cycle == once.cycle).all()
     np.testing.assert_allclose(scaled.spectral_norms, once.spectral_norms, rtol=1e-12)
+
+
+def test_the_mean_eccentricity_leaves_out_tiles_whose_corners_are_the_same_numbers() -> None:
+    found = checked(dense(([[1.0, 0.5], [0.3, -1.0]], [0.1, 0.2]), ([[1.0, 1.0]], [0.0]), unit=nn.ReLU()))
+    whole = statistics(found).eccentricity_mean
+    longest, shortest = found.spreads.T
+    assert whole == pytest.approx((longest / shortest).mean())
+    for flat in (1, found.tiles):
+        spreads = found.spreads.copy()
+        spreads[:flat, 1] = 0
+        some = statistics(replace(found, spreads=spreads)).eccentricity_mean
+        assert some == (pytest.approx((longest / shortest)[1:].mean()) if flat == 1 else np.inf)
 
 
 def test_norms_of_thin_tiles_lose_no_more_than_their_width() -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from magnet_service.generator import Node
 from magnet_service.generator.evaluator import Constants
 from magnet_service.generator.operations import TABLE
+from magnet_service.geometry.footprint import patch_numbers
 from magnet_service.geometry.planar.bending import sum_sizes
 from magnet_service.geometry.planar.interpolation import column_ranges, interpolate, settle_levels
 from magnet_service.geometry.tessellation.clusters import Clusters, clustered
@@ -32,6 +33,9 @@ _BLOCK_BYTES = 2 << 20
 
 _AT_ONCE_BYTES = 256 << 20
 """Values of all vertices at work at once, where only their ranges are wanted."""
+
+_PATCH_BYTES = 64 << 20
+"""Patches of a convolution that are laid out at once."""
 
 _NARROW = 8
 """Columns are made wherever they are needed, and not kept, if they are this many times as many as what makes them."""
@@ -79,10 +83,17 @@ class Sheet:
         width = max((self.live[source].width for source in node.inputs), default=0)
         given = [self.live[source].widened(width) for source in node.inputs]
         operation, prepared = TABLE[node.operation], constants[index - 1]
-        inputs = [value.constant for value in given]
+        inputs, matrices = [value.constant for value in given], [value.matrix for value in given]
         output = operation.forward(node, inputs, prepared)
+        patches = patch_numbers(node, tuple(inputs[0].shape[1:])) if inputs else 0
         with self.workers.together(max(width, 1) * output.numel()):
-            matrix = operation.tangent(node, inputs, output, [value.matrix for value in given], prepared, False)
+            if patches and matrices[0] is not None:
+                # Of all columns at once the patches would be many times the matrix.
+                some = matrices[0].split(max(1, _PATCH_BYTES // (8 * patches)), dim=1)
+                found = [operation.tangent(node, inputs, output, [columns], prepared, False) for columns in some]
+                matrix: Tensor | None = torch.cat([part for part in found if part is not None], dim=1)
+            else:
+                matrix = operation.tangent(node, inputs, output, matrices, prepared, False)
         self.live[index] = Live(output, matrix)
 
     def values(self, constant: Tensor, matrix: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,7 +24,8 @@ class TessellationStatistics:
         tiles: how many.
         area_mean, area_sd: of a tile, in squares of the latent's units; lengths on a line.
         corners_mean: corners of a tile.
-        eccentricity_mean: longest distance of two corners over the shortest; 1 on a line.
+        eccentricity_mean: longest distance of two corners over the shortest, over the tiles of which no two corners are
+            the same numbers; 1 on a line.
         added: tiles that each layer adds, in order of the tessellation's layers.
     """
 
@@ -53,13 +55,13 @@ def statistics(tessellation: Tessellation) -> TessellationStatistics:
     """
     found = tessellation
     tiles = [1, *(layer.tiles for layer in found.layers)]
-    longest, shortest = found.spreads.T
+    longest, shortest = found.spreads[found.spreads[:, 1] > 0].T
     return TessellationStatistics(
         found.tiles,
         float(found.areas.mean()),
         float(found.areas.std()),
         float(np.diff(found.starts).mean()),
-        float((longest / shortest).mean()),
+        float((longest / shortest).mean()) if len(longest) else math.inf,
         tuple(after - before for before, after in pairwise(tiles)),
     )
 

@@ -13,12 +13,14 @@ from magnet_client.errors import InvalidInput, Refused
 from magnet_client.slices import SliceHeader
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
 __all__ = [
     "DECISION",
+    "fitted",
     "headline",
     "layer_colours",
     "new_figure",
@@ -33,6 +35,12 @@ DECISION = "#e3120b"
 
 _LAYERS = ("#0b3c5d", "#d98200", "#1b8a5a", "#8e44ad", "#00a6d6", "#7f5539", "#f032a0", "#6b7280")
 """Of the first layers, told apart by eyes that see no red or no green too."""
+
+_FITS = 6
+"""Times that a layout is made at most to find a height."""
+
+_LOWEST, _NEAR = 3.0, 0.02
+"""Inches: the least height, and what two heights may differ by."""
 
 
 def suffix_of(path: str | os.PathLike[str] | None) -> str | None:
@@ -73,13 +81,38 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def fitted(figure: Figure, axes: Axes) -> None:
+    """Give a figure the height at which axes fill, with equal scales, the room that labels and legends leave them."""
+    # Where equal scales leave some of it empty, a layout takes that for room that labels do not need.
+    axes.set_aspect("auto")
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    # The scale of colours beside higher axes is wider and leaves less room: secants find the height, not one step.
+    slope, before = -1.0, None
+    for _ in range(_FITS):
+        figure.draw_without_rendering()
+        room, (width, height) = axes.get_position(original=True), figure.get_size_inches()
+        lacking = room.width * width * (top - bottom) / (right - left) - room.height * height
+        if before is not None and height != before[0]:
+            slope = min(-0.5, (lacking - before[1]) / (height - before[0]))
+        if abs(lacking) < _NEAR:
+            break
+        before = (height, lacking)
+        figure.set_figheight(max(_LOWEST, height - lacking / slope))
+    figure.draw_without_rendering()
+    # Left on, the engine moves everything a little every time that the figure is written.
+    figure.set_layout_engine("none")
+    axes.set_aspect("equal")
+
+
 def written(figure: Figure, path: str | os.PathLike[str] | None, dpi: float) -> Figure:
     """Write a figure where there is a path, and return it."""
     kind = suffix_of(path)
     if path is not None:
         # No date and no version: equal pictures are equal files.
-        metadata = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-        figure.savefig(path, format=kind, dpi=dpi, metadata=metadata)
+        if kind == "png":
+            figure.savefig(path, format=kind, dpi=dpi, metadata={"Software": None}, pil_kwargs={"optimize": True})
+        else:
+            figure.savefig(path, format=kind, dpi=dpi, metadata={"Date": None, "Creator": None})
     return figure
 
 
@@ -108,7 +141,7 @@ def tile_colours(*, pale: bool) -> Colormap:
 
 def readable(axis: Axis, low: float, high: float) -> None:
     """Write the numbers of a logarithmic axis that spans less than three powers of ten as they are."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
     if not 0 < low < high < 1000 * low:
         return
@@ -116,6 +149,7 @@ def readable(axis: Axis, low: float, high: float) -> None:
     ticks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
     if sum(low <= tick <= high for tick in ticks) < 4:
         ticks = list(MaxNLocator(6).tick_values(low, high))
+        axis.set_minor_locator(NullLocator())
     ticks = [tick for tick in ticks if low <= tick <= high]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))

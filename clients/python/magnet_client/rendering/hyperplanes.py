@@ -45,13 +45,14 @@ def draw_hyperplanes(
     for axes in panels.flat[count:]:
         axes.set_visible(False)
     for axes, layer, densities in zip(panels.flat, found.layers, found.densities, strict=False):
+        high = float(np.quantile(densities, 0.999)) or float(densities.max()) or 1.0
         image = axes.imshow(
-            densities, origin="lower", extent=found.extent, cmap="magma", vmin=0.0,
-            vmax=float(np.quantile(densities, 0.999)) or float(densities.max()) or 1.0, interpolation="nearest",
-        )  # fmt: skip
+            densities, origin="lower", extent=found.extent, cmap="magma", vmin=0.0, vmax=high, interpolation="nearest"
+        )
         axes.set_title(f"{layer.name}: {layer.bending:,} of {layer.units:,} units", fontsize="small")
         axes.tick_params(labelsize="small")
-        figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02).ax.tick_params(labelsize="small")
+        beyond = "max" if densities.max() > high else "neither"
+        figure.colorbar(image, ax=axes, shrink=0.9, pad=0.02, extend=beyond).ax.tick_params(labelsize="small")
         if found.header.through is not None:
             inside = [(x, y) for x, y in found.header.through.tolist() if left <= x <= right and bottom <= y <= top]
             axes.plot(*zip(*inside, strict=True) if inside else ((), ()), "o", color="white", markeredgecolor="black")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from magnet_client.errors import InvalidInput
 from magnet_client.rendering.canvas import (
     DECISION,
+    fitted,
     headline,
     layer_colours,
     new_figure,
@@ -53,6 +55,9 @@ _OF_K = ("log_volume", "log_density", "mass")
 _LINEAR = ("log_volume", "log_density")
 """Logarithms already."""
 
+_LOW, _SHORT = 3.0, 26
+"""Inches of height below which labels beside a window have lines of no more than so many characters."""
+
 
 def draw_plane(
     found: Tessellation,
@@ -65,28 +70,31 @@ def draw_plane(
     dpi: float,
 ) -> Figure:
     """Draw tiles and edges; as `Tessellation.render`."""
-    suffix_of(path)
+    kind = suffix_of(path)
     values, chosen, label = _values(found, color, top_k, rho)
     left, bottom = found.window.min(axis=0)
     right, top = found.window.max(axis=0)
     drawn = edges if edges is not None else values is None or len(found.ends) <= _CROWDED
     scale = _scale(chosen, values, found.areas) if values is not None else None
-    legend = drawn and bool(found.layers)
-    # Room for the axes' own labels, and for a scale of colours beside them.
-    beside = 1.6 * (scale is not None) + 1.2 * (legend and len(found.layers) > _LISTED)
-    figure = new_figure(width, max(2.5, (width - 0.8 - beside) * (top - bottom) / (right - left) + 1.2))
+    height = (width - 1.6) * (top - bottom) / (right - left)
+    figure = new_figure(width, max(2.5, height + 1.2))
     axes = figure.add_subplot()
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     axes.set_xlabel("first axis of the slice")
     axes.set_ylabel("second axis of the slice")
     axes.set_title(headline(found.header), color=DECISION if found.truncated else "black", fontsize="medium")
+    colours = tile_colours(pale=drawn)
     if values is not None and scale is not None:
-        colours = tile_colours(pale=drawn)
-        _fill(axes, found, values, scale, colours)
-        _scale_bar(figure, axes, scale, colours, chosen, label, values)
+        _scale_bar(figure, axes, scale, colours, label if height >= _LOW else fill(label, _SHORT), values)
+    _legend(figure, axes, found, drawn)
+    fitted(figure, axes)
+    if values is not None and scale is not None:
+        _fill(axes, found, values, scale, colours, smooth=False)
+        if not drawn and kind != "svg":
+            # Smoothed borders over tiles without: nothing but the neighbour's colour shines through.
+            _fill(axes, found, values, scale, colours, smooth=True)
     if drawn:
         _edges(axes, found)
-        _layers(figure, axes, found)
     _decision(axes, found)
     _through(axes, found)
     return written(figure, path, dpi)
@@ -153,7 +161,9 @@ def _scale(color: str, values: NDArray[np.float64], areas: NDArray[np.float64]) 
     return LogNorm(low, high) if low < high else LogNorm(low / 2, low * 2)
 
 
-def _fill(axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: Normalize, colours: Colormap) -> None:
+def _fill(
+    axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: Normalize, colours: Colormap, *, smooth: bool
+) -> None:
     from matplotlib.collections import PolyCollection
 
     sizes = np.diff(found.starts)
@@ -167,23 +177,18 @@ def _fill(axes: Axes, found: Tessellation, values: NDArray[np.float64], scale: N
             cmap=colours,
             norm=scale,
             edgecolors="none",
-            # Smoothed borders would let the ground shine through between neighbours.
-            antialiaseds=False,
+            # Smoothed borders alone would let the ground shine through between neighbours.
+            antialiaseds=smooth,
             rasterized=found.tiles > _MANY,
         )
         axes.add_collection(shapes, autolim=False)
 
 
 def _scale_bar(
-    figure: Figure,
-    axes: Axes,
-    scale: Normalize,
-    colours: Colormap,
-    color: str,
-    label: str,
-    values: NDArray[np.float64],
+    figure: Figure, axes: Axes, scale: Normalize, colours: Colormap, label: str, values: NDArray[np.float64]
 ) -> None:
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
 
     low, high = values[np.isfinite(values)].min(initial=np.inf), values[np.isfinite(values)].max(initial=-np.inf)
     assert scale.vmin is not None
@@ -191,7 +196,7 @@ def _scale_bar(
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
     beyond = ends.get((bool(low < scale.vmin), bool(high > scale.vmax)), "neither")
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, label=label, extend=beyond, pad=0.02)
-    if color not in _LINEAR:
+    if isinstance(scale, LogNorm):
         readable(bar.ax.yaxis, scale.vmin, scale.vmax)
 
 
@@ -214,23 +219,23 @@ def _edges(axes: Axes, found: Tessellation) -> None:
         axes.add_collection(lines, autolim=False)
 
 
-def _layers(figure: Figure, axes: Axes, found: Tessellation) -> None:
-    """What the colours of edges mean: a legend, or a scale where there are many layers."""
+def _legend(figure: Figure, axes: Axes, found: Tessellation, drawn: bool) -> None:
+    """What the colours of lines mean: layers in a legend, or on a scale where there are many; the decision boundary."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.lines import Line2D
 
-    count = len(found.layers)
+    count = len(found.layers) if drawn else 0
     colours = layer_colours(count)
+    handles = []
     if count > _LISTED:
         scale = BoundaryNorm(np.arange(count + 1) - 0.5, count)
         bar = figure.colorbar(ScalarMappable(scale, ListedColormap(colours)), ax=axes, label="layer", pad=0.02)
         bar.set_ticks(np.unique(np.linspace(0, count - 1, min(count, 10)).round()).astype(int).tolist())
-        return
-    handles = [
-        Line2D([], [], color=colour, linewidth=2, label=f"{layer.name} ({layer.bending:,} of {layer.units:,} units)")
-        for layer, colour in zip(found.layers, colours, strict=True)
-    ]
+    elif drawn:
+        for layer, colour in zip(found.layers, colours, strict=True):
+            label = f"{layer.name} ({layer.bending:,} of {layer.units:,} units)"
+            handles.append(Line2D([], [], color=colour, linewidth=2, label=label))
     if found.decision.any():
         handles.append(Line2D([], [], color=DECISION, linewidth=2, label="decision boundary"))
     if handles:
