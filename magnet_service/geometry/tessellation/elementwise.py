@@ -68,7 +68,7 @@ class Elementwise:
                 sheet.make(self.bends)
         else:
             rows = self.values if found is None else sheet.grown(self.values, found, self.cuts)
-            sheet.workers.over(lambda at, end: self.bends.apply(rows[at:end]), len(rows))
+            sheet.workers.over(lambda at, end: self.bends.apply(rows[at:end]), len(rows), len(self.units))
             if not self.keeps:
                 sheet.made, sheet.columns = None, rows
             else:

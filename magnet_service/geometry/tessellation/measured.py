@@ -19,6 +19,9 @@ __all__ = ["Norms", "Shapes", "norms", "shapes"]
 
 Floats = NDArray[np.float64]
 
+_SHAPE = 256
+"""Additions and multiplications that measuring a tile takes the time of."""
+
 _COLUMNS = 256
 """Columns of values at work at once."""
 
@@ -70,7 +73,7 @@ def shapes(subdivision: Subdivision, workers: Workers) -> Shapes:
     tiles = subdivision.tiles
     found = Shapes(np.empty(tiles), np.empty((tiles, 2)), np.empty((tiles, 3), np.int32), np.empty((tiles, 2)))
     starts, corners = subdivision.around
-    workers.over(lambda at, end: measure_tiles(at, end, starts, corners, subdivision.points, *found), tiles)
+    workers.over(lambda at, end: measure_tiles(at, end, starts, corners, subdivision.points, *found), tiles, _SHAPE)
     return found._replace(areas=found.spreads[:, 0]) if subdivision.line else found
 
 
@@ -101,7 +104,7 @@ def norms(subdivision: Subdivision, sheet: Sheet, value: Live) -> Norms:
     for at in range(0, matrix.shape[1], _COLUMNS):
         some = matrix[:, at : at + _COLUMNS].contiguous()
         rows = sheet.values(some.new_zeros(some.shape[1]), some).numpy()
-        sheet.workers.over(partial(added, triangles, steps, rows, grams), tiles)
+        sheet.workers.over(partial(added, triangles, steps, rows, grams), tiles, 8 * some.shape[1])
     xx, xy, yy = grams.T
     if subdivision.line:
         found = np.sqrt(xx)

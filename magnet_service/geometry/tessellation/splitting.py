@@ -16,6 +16,9 @@ from magnet_service.geometry.tessellation.workers import Workers
 
 __all__ = ["plan_split", "split"]
 
+_EDGE = 64
+"""Additions and multiplications that cutting an edge takes the time of."""
+
 
 def plan_split(before: Subdivision, cuts: Cuts, near: float, workers: Workers) -> SplitPlan:
     """Find all crossings of edges and all chords of tiles.
@@ -43,6 +46,7 @@ def plan_split(before: Subdivision, cuts: Cuts, near: float, workers: Workers) -
             cuts.values[at:end], cuts.columns, cuts.levels, cuts.floors, positive[at:end], negative[at:end]
         ),
         vertices,
+        len(cuts.columns),
     )
     lines = (before.ends, cuts.allowed_edges, positive, negative)
     numbers = (cuts.values, cuts.columns, cuts.levels, before.points, near)
@@ -97,6 +101,7 @@ def split(before: Subdivision, plan: SplitPlan, near: float, workers: Workers) -
     workers.over(
         lambda at, end: cut_edges(at, end, before.ends, before.labels, *crossings, first_piece, first_vertex, *written),
         len(before.ends),
+        _EDGE,
     )
     starts, cycle = np.zeros(tiles + 1, np.int64), np.zeros(length, np.int32)
     starts[-1] = length
