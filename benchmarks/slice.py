@@ -31,7 +31,7 @@ from magnet_service.geometry import Extent, Slice, Tessellation, slice_along, sl
 
 __all__ = ["main"]
 
-_SHORT, _LONG = 0.1, 60.0
+_SHORT, _LONG = 0.1, 15.0
 """Seconds below which a case takes ten times as many turns, and above which it has had its only one."""
 
 
@@ -153,11 +153,11 @@ SUBJECTS = (
         Subject(
             f"mlp-2-{width}x5-alone", cache(lambda width=width: Generator.from_module(stack(2, *(width,) * 5, 1), 2))
         )
-        for width in (22, 70, 215, 690)
+        for width in (33, 70, 215, 600)
     ),
-    *(Subject(f"fashion-{half}", lambda: bundled("fashion"), half=half) for half in (1.0, 4.0)),
-    *(Subject(f"conv5-{half}", conv, half=half) for half in (0.5, 2.0, 8.0)),
-    *(Subject(f"vgg11-{half}", vgg, half=half, large=half > 0.3) for half in (0.1, 0.3, 1.0, 2.0)),
+    *(Subject(f"fashion-{half}", lambda: bundled("fashion"), half=half) for half in (0.01, 0.02, 0.045)),
+    *(Subject(f"conv5-{half}", conv, half=half) for half in (0.005, 0.02, 0.07)),
+    *(Subject(f"vgg11-{half}", vgg, half=half, large=half > 0.03) for half in (0.002, 0.01, 0.03, 0.055)),
 )
 
 

@@ -13,7 +13,8 @@ from magnet_service.geometry.planar.envelopes import judge_edges, largest_at, la
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
 from magnet_service.geometry.tessellation.live import Live, with_columns
 from magnet_service.geometry.tessellation.merging import without
-from magnet_service.geometry.tessellation.sheet import Sheet, finite
+from magnet_service.geometry.tessellation.ranges import finite
+from magnet_service.geometry.tessellation.sheet import Sheet
 from magnet_service.geometry.tessellation.subdivision import Subdivision
 
 __all__ = ["Contest", "prepare_contest"]

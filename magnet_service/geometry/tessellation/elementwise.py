@@ -70,7 +70,7 @@ class Elementwise:
             rows = self.values if found is None else sheet.grown(self.values, found, self.cuts)
             sheet.workers.over(lambda at, end: self.bends.apply(rows[at:end]), len(rows), len(self.units))
             if not self.keeps:
-                sheet.made, sheet.columns = None, rows
+                sheet.replace(rows, self.bends.reach)
             else:
                 if found is not None:
                     sheet.follow(found)

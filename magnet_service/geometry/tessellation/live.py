@@ -9,7 +9,7 @@ from torch import Tensor
 
 from magnet_service.geometry.planar.interpolation import bend
 
-__all__ = ["Bends", "Live", "passes", "united", "with_columns"]
+__all__ = ["Bends", "Live", "with_columns"]
 
 
 @dataclass(frozen=True)
@@ -78,22 +78,6 @@ class Bends:
             offsets=self.offsets.index_select(1, units),
             reach=self.reach[units],
         )
-
-
-def passes(low: Tensor, high: Tensor, levels: Tensor) -> Tensor:
-    """Whether a level lies strictly between two values."""
-    found = torch.zeros(low.shape, dtype=torch.bool)
-    for level in levels.tolist():
-        found |= (low < level) & (high > level)
-    return found
-
-
-def united(ranges: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Ranges over several parts of the vertices, as one."""
-    if len(ranges) == 1:
-        return ranges[0]
-    lows, highs = zip(*ranges, strict=True)
-    return torch.stack(lows).amin(0), torch.stack(highs).amax(0)
 
 
 def with_columns(straight: Live, width: int, units: Tensor) -> Live:

@@ -17,8 +17,9 @@ from magnet_service.geometry.tessellation.contenders import Contest, prepare_con
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
 from magnet_service.geometry.tessellation.elementwise import Pieces, cuts_of, pieces_of, prepare_elementwise
 from magnet_service.geometry.tessellation.live import Live
+from magnet_service.geometry.tessellation.ranges import NotFinite
 from magnet_service.geometry.tessellation.result import DECISION
-from magnet_service.geometry.tessellation.sheet import NotFinite, Sheet
+from magnet_service.geometry.tessellation.sheet import Sheet
 from magnet_service.geometry.tessellation.splitting import plan_split, split
 from magnet_service.geometry.tessellation.subdivision import BORDER, Subdivision
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,10 +22,11 @@ from magnet_service.geometry.planar.bending import sum_sizes
 from magnet_service.geometry.planar.interpolation import column_ranges, interpolate, settle_levels
 from magnet_service.geometry.tessellation.clusters import Clusters, clustered
 from magnet_service.geometry.tessellation.cuts import Cuts, Split
-from magnet_service.geometry.tessellation.live import Bends, Live, passes, united
+from magnet_service.geometry.tessellation.live import Bends, Live
+from magnet_service.geometry.tessellation.ranges import finite, passes, united
 from magnet_service.geometry.tessellation.workers import Workers
 
-__all__ = ["NotFinite", "Sheet"]
+__all__ = ["Sheet"]
 
 _BLOCK_BYTES = 2 << 20
 """Values at work at once, so that they stay in cache."""
@@ -53,10 +53,6 @@ _MANY = 512
 """Vertices of which clusters are made."""
 
 
-class NotFinite(Exception):
-    """A value overflows over the window; never leaves this package."""
-
-
 class Sheet:
     """Columns at the vertices, and the values that are alive.
 
@@ -72,6 +68,8 @@ class Sheet:
         self.live = live
         self.workers = workers
         self.made: Bends | None = None  # columns behind the kept ones, made wherever they are needed
+        self._sizes: Tensor | None = None  # largest magnitudes of the kept columns, or more; None where not known
+        self._lean = False  # whether a value depends on every column
 
     @property
     def width(self) -> int:
@@ -188,10 +186,11 @@ class Sheet:
 
     def floors(self, constant: Tensor, matrix: Tensor) -> Tensor:
         """What rounding may make of 0: a few eps times the sum of the magnitudes of what is added up."""
-        stored = min(self.columns.shape[1], len(matrix))
-        low, high = (limit[:stored] for limit in self._extremes())
-        sizes = torch.maximum(-low, high)
-        if self.made is not None and len(matrix) > stored:
+        if self._sizes is None:
+            low, high = self._extremes()
+            self._sizes = torch.maximum(-low, high)
+        sizes = self._sizes
+        if self.made is not None and len(matrix) > len(sizes):
             sizes = torch.cat([sizes, self.made.reach])
         factor = _ROUNDINGS * torch.finfo(torch.float64).eps
         return torch.from_numpy(sum_sizes(constant.numpy(), matrix.numpy(), sizes.numpy(), factor))
@@ -209,13 +208,18 @@ class Sheet:
 
     def follow(self, found: Split) -> None:
         """Go over to the vertices of a split."""
-        self.columns = self.grown(self.columns, found)
+        self.columns = self.grown(self.columns, found)  # between the old ones, so that sizes hold
+
+    def replace(self, columns: Tensor, reach: Tensor) -> None:
+        """Keep other columns instead of all there were, on each of which the only value depends."""
+        self.made, self.columns, self._sizes, self._lean = None, columns, reach, True
 
     def keep_made(self) -> None:
         """Keep the made columns like the others."""
         if self.made is not None:
             made = [self._made_at(at, end) for at, end in self._blocks(0, len(self.columns), 1)]
             self.columns, self.made = torch.cat([self.columns, torch.cat(made)], dim=1), None
+            self._sizes = None
 
     def make(self, bends: Bends) -> None:
         """Have more columns, made wherever they are needed."""
@@ -225,7 +229,7 @@ class Sheet:
     def append(self, columns: Tensor) -> None:
         """Keep more columns."""
         self.keep_made()
-        self.columns = torch.cat([self.columns, columns], dim=1)
+        self.columns, self._sizes = torch.cat([self.columns, columns], dim=1), None
 
     def narrow(self, units: int) -> bool:
         """Whether so many more columns had better be made where they are needed."""
@@ -233,6 +237,9 @@ class Sheet:
 
     def prune(self) -> None:
         """Let go of the columns that no value depends on."""
+        if self._lean:
+            self._lean = False
+            return
         used = torch.zeros(self.width, dtype=torch.bool)
         for value in self.live.values():
             _, matrix = value.flat()
@@ -243,7 +250,7 @@ class Sheet:
         if used.all():
             return
         kept = used.nonzero().flatten()
-        self.columns = self.columns[:, used[:stored]]
+        self.columns, self._sizes = self.columns[:, used[:stored]], None
         if self.made is not None:
             units = used[stored:].nonzero().flatten()
             self.made = self.made.chosen(units) if len(units) else None
@@ -282,14 +289,3 @@ class Sheet:
         step = max(64, _BLOCK_BYTES // (8 * max(width, self.width, 1)))
         for first in range(at, end, step):
             yield first, min(first + step, end)
-
-
-def finite(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Ranges, where all of them are finite.
-
-    Raises:
-        NotFinite: one is not; the range of values none of which is a number is empty, from inf to -inf.
-    """
-    if not (np.isfinite(low.numpy()).all() and np.isfinite(high.numpy()).all()):
-        raise NotFinite
-    return low, high

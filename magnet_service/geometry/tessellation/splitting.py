@@ -147,4 +147,4 @@ def split(before: Subdivision, plan: SplitPlan, near: float, workers: Workers) -
         np.repeat(np.arange(before.faces), np.diff(room[:, 2])),
         merged,
     )
-    return result if (used == np.diff(room, axis=0)).all() else compacted(result, old_vertices, room, used)
+    return result if (used.sum(axis=0) == room[-1] - room[0]).all() else compacted(result, old_vertices, room, used)
