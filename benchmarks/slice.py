@@ -31,6 +31,9 @@ from magnet_service.geometry import Extent, Slice, Tessellation, slice_along, sl
 
 __all__ = ["main"]
 
+_MOST = 2_000_000
+"""Tiles that any case may have."""
+
 _SHORT, _LONG = 0.1, 15.0
 """Seconds below which a case takes ten times as many turns, and above which it has had its only one."""
 
@@ -60,7 +63,8 @@ class Subject:
     def cut(self, threads: int | None = None) -> Tessellation:
         """The tiles."""
         generator = self.make()
-        return tessellate(generator, window(generator, self.half), boundary=self.boundary, threads=threads)
+        where = window(generator, self.half)
+        return tessellate(generator, where, boundary=self.boundary, threads=threads, max_tiles=_MOST)
 
 
 @cache
@@ -92,6 +96,11 @@ def dense(name: str, *widths: int, seed: int = 0, tiles: int | None = None) -> S
         layers=lambda: stack(*widths, seed=seed),
         tiles=tiles,
     )
+
+
+def alone(name: str, *widths: int) -> Subject:
+    """A stack that the peer is not asked for; `--quick` leaves out the widest."""
+    return replace(dense(name, *widths), layers=None, large=widths[1] * (len(widths) - 2) > 2000)
 
 
 @cache
@@ -149,12 +158,8 @@ SUBJECTS = (
     dense("mlp-2-960", 2, 960, 1, tiles=165_599),
     dense("mlp-2-32x16", 2, *(32,) * 16, 1),
     Subject("rings", lambda: bundled("rings"), layers=rings),
-    *(
-        Subject(
-            f"mlp-2-{width}x5-alone", cache(lambda width=width: Generator.from_module(stack(2, *(width,) * 5, 1), 2))
-        )
-        for width in (33, 70, 215, 600)
-    ),
+    *(alone(f"mlp-2-{width}-alone", 2, width, 1) for width in (74, 235, 743, 2350)),
+    *(alone(f"mlp-2-{width}x5-alone", 2, *(width,) * 5, 1) for width in (33, 70, 215, 550)),
     *(Subject(f"fashion-{half}", lambda: bundled("fashion"), half=half) for half in (0.01, 0.02, 0.045)),
     *(Subject(f"conv5-{half}", conv, half=half) for half in (0.005, 0.02, 0.07)),
     *(Subject(f"vgg11-{half}", vgg, half=half, large=half > 0.03) for half in (0.002, 0.01, 0.03, 0.055)),
