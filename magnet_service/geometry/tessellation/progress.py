@@ -28,6 +28,9 @@ __all__ = ["Budget", "OverMemory", "OverTiles", "Progress"]
 _COPIES = 3
 """Matrices of a layer's value that are there at once."""
 
+_SMALL = 1 << 14
+"""Units of nodes whose functions are not worth making again."""
+
 _SPURIOUS = 4
 """Times the tiles left that there may be before those between which no largest entry changes are joined."""
 
@@ -139,10 +142,7 @@ class Progress:
             sheet.live[index] = Live(operation.forward(node, [value.constant for value in given], constants), None)
             return None
         if operation.contenders is None:
-            (value,) = given
-            pieces: Pieces = generator.derived(
-                ("pieces of functions", index), lambda: pieces_of(node, value.constant.shape, constants)
-            )
+            pieces = self._pieces(generator, index, node)
             asked = prepare_elementwise(sheet, index, node, pieces, layer, last_use)
             found = self._cut(asked.cuts, len(asked.units), asked.straight)
             if last_use:
@@ -153,6 +153,18 @@ class Progress:
         sign = 1.0 if node.attributes.get("largest", True) else -1.0
         contest = prepare_contest(sheet, given, places, node.shape, sign, self.subdivision, layer)
         return self._compete(contest, index)
+
+    def _pieces(self, generator: Generator, index: int, node: Node) -> Pieces:
+        """The functions of an elementwise node; those of small ones are kept with the weights."""
+        shape = self.sheet.live[node.inputs[0]].constant.shape
+
+        def make() -> Pieces:
+            return pieces_of(node, shape, generator.constants[index - 1])
+
+        if shape.numel() > _SMALL:
+            return make()
+        found: Pieces = generator.derived(("pieces of functions", index), make)
+        return found
 
     def _compete(self, contest: Contest, index: int) -> Cuts | None:
         """Split the tiles where contenders tie, and give the units their value."""
