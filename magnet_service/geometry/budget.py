@@ -10,6 +10,7 @@ from torch import Tensor
 from magnet_service.errors import OutOfMemory
 from magnet_service.geometry.crew import CHUNK, ROWS
 from magnet_service.geometry.engine import Engine
+from magnet_service.geometry.memory import is_lack_of_memory
 from magnet_service.geometry.sweep import Sweep
 from magnet_service.geometry.sweep.preparation import BLOCK_BYTES
 
@@ -26,8 +27,6 @@ UNIT_NUMBERS = 4
 
 GRAMS = 5
 """Gram matrices of a row: as they are summed, symmetric, those of all rows in one, and in the order of the solver."""
-
-NO_MEMORY = "can't allocate memory"
 
 
 def piece_bytes(sweep: Sweep, tile_rows: int) -> int:
@@ -124,7 +123,7 @@ def within_memory(
                 yield found
             return
         except (RuntimeError, MemoryError) as problem:
-            if not (isinstance(problem, torch.OutOfMemoryError | MemoryError) or NO_MEMORY in str(problem)):
+            if not is_lack_of_memory(problem):
                 raise
             if workers == 1:
                 raise refusal(piece + tile, engine, "there is less") from problem

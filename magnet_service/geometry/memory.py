@@ -8,10 +8,13 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["SHARE", "default_max_memory", "free_memory"]
+__all__ = ["SHARE", "default_max_memory", "free_memory", "is_lack_of_memory"]
 
 SHARE = 0.8
 """Share of the free memory that a server takes by default."""
+
+_REFUSALS = ("can't allocate memory", "std::bad_alloc")
+"""What torch's errors say on the CPU."""
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -54,6 +57,13 @@ def free_memory(device: str, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> i
     if found.type == "cuda":
         return int(torch.cuda.mem_get_info(found)[0])
     return max(0, min([_available(proc), *_left_by_control_groups(proc, cgroups)]))
+
+
+def is_lack_of_memory(problem: BaseException) -> bool:
+    """Whether an error says that memory could not be had: Python's own, numpy's, or torch's on any device."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(words in str(problem) for words in _REFUSALS)
 
 
 def _available(proc: Path) -> int:

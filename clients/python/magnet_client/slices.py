@@ -52,7 +52,7 @@ class SliceStatistics:
     corners_mean: float
     """Corners of a tile."""
     eccentricity_mean: float
-    """Longest distance of two corners over the shortest; 1 on a line."""
+    """Longest distance of two corners over the shortest, where no two are the same; 1 on a line."""
     added: tuple[int, ...]
     """Tiles that each layer adds, in order of the layers."""
 

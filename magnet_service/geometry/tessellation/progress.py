@@ -124,11 +124,13 @@ class Progress:
             cuts = work()
             if self.subdivision.tiles > self.budget.tiles[len(self.tiles)]:
                 raise OverTiles
-        except OverTiles:
+        except BaseException as problem:
             self.subdivision, self.merged, self.made_by = before
-            return False
-        except NotFinite:
-            raise not_finite(node) from None
+            if isinstance(problem, OverTiles):
+                return False
+            if isinstance(problem, NotFinite):
+                raise not_finite(node) from None
+            raise
         self.tiles.append(self.subdivision.tiles)
         self.bending.append(np.zeros(0, np.int32) if cuts is None else np.unique(cuts.labels[:, 1]))
         return True

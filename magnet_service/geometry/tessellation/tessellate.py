@@ -9,10 +9,10 @@ from functools import cache
 
 import torch
 
-from magnet_service.errors import InvalidInput
+from magnet_service.errors import InvalidInput, OutOfMemory
 from magnet_service.generator import TABLE, Generator, Kind, Precision
 from magnet_service.generator.execution import Plan
-from magnet_service.geometry.memory import default_max_memory
+from magnet_service.geometry.memory import default_max_memory, is_lack_of_memory
 from magnet_service.geometry.slice import Slice
 from magnet_service.geometry.tessellation.answer import finished
 from magnet_service.geometry.tessellation.blocks import Block, united
@@ -76,6 +76,7 @@ def tessellate(
         InvalidInput: a slice of another latent space, an unknown node, or a budget below 1.
         Refused: the network is not piecewise affine up to that value (reason NOT_PIECEWISE_AFFINE), or overflows
             somewhere in the window (NOT_FINITE).
+        OutOfMemory: the tiles cannot be held, whatever the pieces.
         Cancelled: `should_stop` answered true.
 
     Accuracy: exact up to the rounding of float64. The one rule for ties: a vertex nearer than 1e-13 of the window's
@@ -104,17 +105,24 @@ def tessellate(
     names = [node.name for node in bending] + ["decision"] * boundary
     budget = Budget((max_tiles,) * len(names), within(max_memory), len(names), NEAR * slice_.size)
     count = torch.get_num_threads() if threads is None else threads
-    with torch.no_grad(), working(count) as workers:
-        blocks = solved(exact, plan, boundary, slice_, budget, workers, should_stop)
-        found = united(blocks, len(names), slice_.size)
-        return finished(
-            found,
-            workers,
-            where=slice_,
-            target=nodes[plan.target - 1].name if plan.target else LATENT,
-            layers=[(node.name, node.operation, math.prod(node.shape)) for node in bending],
-            stopped_at="" if found.done == len(names) else names[found.done],
-        )
+    try:
+        with torch.no_grad(), working(count) as workers:
+            blocks = solved(exact, plan, boundary, slice_, budget, workers, should_stop)
+            found = united(blocks, len(names), slice_.size)
+            return finished(
+                found,
+                workers,
+                where=slice_,
+                target=nodes[plan.target - 1].name if plan.target else LATENT,
+                layers=[(node.name, node.operation, math.prod(node.shape)) for node in bending],
+                stopped_at="" if found.done == len(names) else names[found.done],
+            )
+    except (RuntimeError, MemoryError) as problem:
+        if not is_lack_of_memory(problem):
+            raise
+        raise OutOfMemory(
+            "There is not enough memory for the tiles of this window: take a smaller one, or lower max_tiles."
+        ) from problem
 
 
 def within(max_memory: int | None) -> Callable[[int], bool]:
@@ -148,13 +156,16 @@ def solved(
         progress = Progress(subdivision, sheet, budget)
         try:
             reached = progress.run(generator, plan, boundary, should_stop)
-        except OverMemory:
+            block = Block.of(piece, progress, sheet.live[plan.target] if reached else None)
+        except (OverMemory, RuntimeError, MemoryError) as problem:
+            if not (isinstance(problem, OverMemory) or is_lack_of_memory(problem)):
+                raise
             if piece.divisible:
                 waiting += halves(piece, seams)
                 seams += 1
                 continue
-            reached = False
-        blocks.append(Block.of(piece, progress, sheet.live[plan.target] if reached else None))
+            block = Block.of(piece, progress, None)
+        blocks.append(block)
         # What is too much in one piece is left out in all of them.
         done = len(progress.tiles)
         left = tuple(tiles - made for tiles, made in zip(budget.tiles, progress.tiles, strict=False))

@@ -399,7 +399,7 @@ class SliceStatistics(_message.Message):
     corners_mean: _builtins.float
     """Mean number of corners."""
     eccentricity_mean: _builtins.float
-    """Mean of the longest distance of two corners over the shortest."""
+    """Mean of the longest distance of two corners over the shortest, over the tiles of which no two corners are the same."""
     @_builtins.property
     def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Tiles that each layer adds, in order of the layers."""
