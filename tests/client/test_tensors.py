@@ -15,6 +15,8 @@ from magnet_client.codec import from_tensor, latents_to_tensor, to_tensor
 DTYPES = ["u1", "<f4", ">f4", "<f8", ">f8", "<i4", "<i8", ">i8"]
 
 
+# Threads of servers of other tests may draw random numbers meanwhile, which is taken for the strategy's doing.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 @given(st.sampled_from(DTYPES).flatmap(lambda d: arrays.arrays(d, arrays.array_shapes(min_dims=1, min_side=0))))
 def test_arrays_come_back_equal_writable_and_in_native_order(array: np.ndarray) -> None:
     back = from_tensor(types_pb2.Tensor.FromString(to_tensor(array).SerializeToString()))
