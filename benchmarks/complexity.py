@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.networks import dense
 from benchmarks.report import Case, parser, report, seconds
 from magnet_service.config import BUNDLED
 from magnet_service.generator import Generator, Manifold, Precision, activation_pattern, load_version
@@ -45,14 +45,6 @@ class Network:
     radius: float
 
 
-def dense(*widths: int) -> Generator:
-    """Default linear layers with ReLU in between."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return Generator.from_module(nn.Sequential(*layers[:-1]), widths[0])
-
-
 def classifier() -> Generator:
     """Two convolutions with max-pools and two dense layers, from 1 x 28 x 28 to ten logits."""
     module = nn.Sequential(
@@ -64,7 +56,7 @@ def classifier() -> Generator:
 
 
 NETWORKS = (
-    Network("mlp-64-256-256-784", lambda: dense(64, 256, 256, 784), 400, 0.1),
+    Network("mlp-64-256-256-784", lambda: Generator.from_module(dense(64, (256, 256), 784), 64), 400, 0.1),
     Network("fashion", lambda: load_version(BUNDLED / "fashion")[0], 40, 0.1),
     Network("classifier-max-pool", classifier, 16, 0.1),
 )

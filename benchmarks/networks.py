@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-__all__ = ["NETWORKS", "Network", "faces_weights"]
+__all__ = ["NETWORKS", "Network", "dense", "faces_weights"]
 
 WHEEL = "gan_face_generate"
 
@@ -40,7 +40,7 @@ class Network:
     chunks: tuple[int, ...] = (1, 4, 16, 64, 256)
 
 
-def dense(latent: int, hidden: tuple[int, ...], outputs: int, head: bool) -> nn.Module:
+def dense(latent: int, hidden: tuple[int, ...], outputs: int, head: bool = False) -> nn.Sequential:
     """Default linear layers with ReLU, with or without tanh."""
     layers: list[nn.Module] = []
     width = latent

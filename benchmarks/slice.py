@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.networks import dense
 from benchmarks.peak import resident
 from benchmarks.report import Case, parser, report, seconds
 from magnet_service.config import BUNDLED
@@ -78,16 +78,13 @@ def window(generator: Generator, half: float) -> Slice:
     return replace(plane, window=slice_along(latents[0], plane.frame, (x - half, x + half, y - half, y + half)).window)
 
 
-def stack(*widths: int, seed: int = 0) -> nn.Sequential:
+def stack(inputs: int, *widths: int, seed: int = 0) -> nn.Sequential:
     """Default linear layers, made in order after the seed, with ReLU in between."""
     torch.manual_seed(seed)
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    return dense(inputs, widths[:-1], widths[-1])
 
 
-def dense(name: str, *widths: int, seed: int = 0, tiles: int | None = None) -> Subject:
+def mlp(name: str, *widths: int, seed: int = 0, tiles: int | None = None) -> Subject:
     """A stack whose only output's zero set is cut too."""
     return Subject(
         name,
@@ -100,7 +97,7 @@ def dense(name: str, *widths: int, seed: int = 0, tiles: int | None = None) -> S
 
 def alone(name: str, *widths: int) -> Subject:
     """A stack that the peer is not asked for; `--quick` leaves out the widest."""
-    return replace(dense(name, *widths), layers=None, large=widths[1] * (len(widths) - 2) > 2000)
+    return replace(mlp(name, *widths), layers=None, large=widths[1] * (len(widths) - 2) > 2000)
 
 
 @cache
@@ -153,10 +150,10 @@ def vgg() -> Generator:
 
 
 SUBJECTS = (
-    dense("mlp-2-100x5", 2, *(100,) * 5, 1, tiles=21_232),
-    dense("mlp-2-200x8", 2, *(200,) * 8, 1, seed=1, tiles=108_364),
-    dense("mlp-2-960", 2, 960, 1, tiles=165_599),
-    dense("mlp-2-32x16", 2, *(32,) * 16, 1),
+    mlp("mlp-2-100x5", 2, *(100,) * 5, 1, tiles=21_232),
+    mlp("mlp-2-200x8", 2, *(200,) * 8, 1, seed=1, tiles=108_364),
+    mlp("mlp-2-960", 2, 960, 1, tiles=165_599),
+    mlp("mlp-2-32x16", 2, *(32,) * 16, 1),
     Subject("rings", lambda: bundled("rings"), layers=rings),
     *(alone(f"mlp-2-{width}-alone", 2, width, 1) for width in (74, 235, 743, 2350)),
     *(alone(f"mlp-2-{width}x5-alone", 2, *(width,) * 5, 1) for width in (33, 70, 215, 550)),
@@ -181,6 +178,11 @@ def by_peer(layers: nn.Sequential, boundary: bool, half: float) -> int:
     return int(found.num_faces)
 
 
+def area_error(found: Tessellation) -> float:
+    """How far the areas of the tiles are from adding up to the window's, as a share of it."""
+    return abs(float(found.areas.sum()) / found.slice.area - 1)
+
+
 def checked(subject: Subject) -> Tessellation:
     """The tiles, where they are what is known of them.
 
@@ -188,7 +190,7 @@ def checked(subject: Subject) -> Tessellation:
         RuntimeError: they are not.
     """
     found = subject.cut()
-    error = abs(float(found.areas.sum()) / found.slice.area - 1)
+    error = area_error(found)
     euler = len(found.points) - len(found.ends) + found.tiles
     if (
         found.extent is not Extent.COMPLETE
@@ -207,7 +209,7 @@ def checked(subject: Subject) -> Tessellation:
 
 def peak(name: str) -> int:
     """Bytes that this process held at most while a subject was cut, beyond those before."""
-    warm = dense("warm", 2, 8, 8, 1)
+    warm = mlp("warm", 2, 8, 8, 1)
     warm.cut()
     subject = next(subject for subject in SUBJECTS if subject.name == name)
     subject.make()
@@ -235,7 +237,6 @@ def case(subject: Subject, rounds: int) -> Case:
         theirs = by_peer(layers, boundary, half)
         rivals |= {"one_thread": lambda: subject.cut(1), "regioncam": lambda: by_peer(layers, boundary, half)}
     taken = {"ours": first} if first > _LONG else seconds(rivals, rounds if first > _SHORT else 10 * rounds)
-    error = abs(float(found.areas.sum()) / found.slice.area - 1)
     return {
         "name": subject.name,
         "tiles": found.tiles,
@@ -246,7 +247,7 @@ def case(subject: Subject, rounds: int) -> Case:
         "over_regioncam": taken["regioncam"] / taken["ours"] if theirs else None,
         "over_regioncam_one_thread": taken["regioncam"] / taken["one_thread"] if theirs else None,
         "tiles_per_s": found.tiles / taken["ours"],
-        "area_error": error,
+        "area_error": area_error(found),
         "peak_mb": peak_of(subject),
         "merged": found.merged,
     }

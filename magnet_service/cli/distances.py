@@ -9,6 +9,7 @@ import typer
 
 from magnet_client import HyperplaneDistances
 from magnet_client.words import SpaceWord
+from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.latent_options import (
     AffineManifold,
@@ -18,7 +19,7 @@ from magnet_service.cli.latent_options import (
     Seed,
     check_out,
     facts_of,
-    held_condition,
+    keep,
     rows_named,
     say_written,
     waiting,
@@ -54,15 +55,14 @@ def distances(
 
     Example: magnet distances fashion --latents 0:256 --out distances.png
     """
-    picture = check_out(out)
+    check_out(out)
     with connected(address, local, repository, store, timeout) as client:
-        held = held_condition(client, generator, condition)
+        held = condition_of(client, generator, condition)
         places, words = rows_named(client, generator, latents, seed, held, "latents")
         found = client.hyperplane_distances(
             generator, places, condition=held, manifold=manifold, space=space, timeout=waiting(timeout)
         )
-    if out is not None:
-        found.render(out) if picture else found.save(out)
+    keep(found, out)
     if json:
         print_json(_json(found, out))
     else:

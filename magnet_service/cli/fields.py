@@ -10,6 +10,7 @@ import typer
 
 from magnet_client import LatentGrid, LocalComplexity, LogDensity
 from magnet_client.words import EstimatorWord
+from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.latent_options import (
     AffineManifold,
@@ -22,7 +23,7 @@ from magnet_service.cli.latent_options import (
     Window,
     check_out,
     facts_of,
-    held_condition,
+    keep,
     latents_or_grid,
     say_written,
     waiting,
@@ -84,9 +85,9 @@ def complexity(
 
     Example: magnet complexity fashion --through 1,2,3 --in-plane --out complexity.png
     """
-    picture = check_out(out)
+    check_out(out)
     with connected(address, local, repository, store, timeout) as client:
-        held = held_condition(client, generator, condition)
+        held = condition_of(client, generator, condition)
         places, words = latents_or_grid(client, generator, latents, through, window, cells, seed, held)
         if in_plane and not isinstance(places, LatentGrid):
             raise InvalidInput("--in-plane goes with --through: without a plane it has no directions", field="in_plane")
@@ -103,8 +104,7 @@ def complexity(
             estimator=estimator,
             timeout=waiting(timeout),
         )
-    if out is not None:
-        found.render(out) if picture else found.save(out)
+    keep(found, out)
     if json:
         print_json(_complexity_json(found, out))
     else:
@@ -134,9 +134,9 @@ def density(
 
     Example: magnet density fashion --through 1,2,3 --out density.png
     """
-    picture = check_out(out)
+    check_out(out)
     with connected(address, local, repository, store, timeout) as client:
-        held = held_condition(client, generator, condition)
+        held = condition_of(client, generator, condition)
         places, words = latents_or_grid(client, generator, latents, through, window, cells, seed, held)
         found = client.log_density(
             generator,
@@ -147,8 +147,7 @@ def density(
             precision=precision,
             timeout=waiting(timeout),
         )
-    if out is not None:
-        found.render(out) if picture else found.save(out)
+    keep(found, out)
     if json:
         print_json(_density_json(found, out))
     else:

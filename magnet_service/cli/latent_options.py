@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Protocol, TypeAlias
 
 import numpy as np
 import typer
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from magnet_client import Client, Computed, LatentGrid, latent_grid
 from magnet_client.words import ConditionLike, ManifoldWord
-from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.slice_options import latents_of, numbers_of
 from magnet_service.cli.terminal import STDOUT
 from magnet_service.errors import InvalidInput
@@ -29,7 +28,7 @@ __all__ = [
     "Window",
     "check_out",
     "facts_of",
-    "held_condition",
+    "keep",
     "latents_or_grid",
     "rows_named",
     "say_written",
@@ -88,6 +87,13 @@ Out: TypeAlias = Annotated[
 _SUFFIXES = (".png", ".svg", ".npz")
 
 
+class Kept(Protocol):
+    """An answer that can be drawn, and kept as arrays."""
+
+    def render(self, path: Path) -> object: ...
+    def save(self, path: Path) -> object: ...
+
+
 def check_out(out: Path | None) -> bool:
     """Whether a picture is to be written; InvalidInput (field `out`) for another suffix."""
     if out is None:
@@ -97,14 +103,15 @@ def check_out(out: Path | None) -> bool:
     return out.suffix.lower() != ".npz"
 
 
+def keep(found: Kept, out: Path | None) -> None:
+    """Write an answer as its file's suffix says, if one was named."""
+    if out is not None:
+        found.render(out) if check_out(out) else found.save(out)
+
+
 def waiting(timeout: float | None) -> float:
     """Seconds to wait for an answer that takes long: as asked, else without limit."""
     return math.inf if timeout is None else timeout
-
-
-def held_condition(client: Client, generator: str, text: str | None) -> ConditionLike | None:
-    """The condition written; as `condition_of`."""
-    return condition_of(client, generator, text)
 
 
 def rows_named(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from magnet_client import Hamming, NearestPatterns
+from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.latent_options import (
     AffineManifold,
@@ -18,7 +19,7 @@ from magnet_service.cli.latent_options import (
     Seed,
     check_out,
     facts_of,
-    held_condition,
+    keep,
     rows_named,
     say_written,
     waiting,
@@ -63,11 +64,11 @@ def patterns(
 
     Example: magnet patterns fashion --latents 0,1,2,3 --out hamming.png
     """
-    picture = check_out(out)
+    check_out(out)
     if bank is not None and (others is not None or paired):
         raise InvalidInput("write either --bank, or --others and --paired: both are given", field="bank")
     with connected(address, local, repository, store, timeout) as client:
-        held = held_condition(client, generator, condition)
+        held = condition_of(client, generator, condition)
         places, words = rows_named(client, generator, latents, seed, held, "latents")
         beside = None if others is None else rows_named(client, generator, others, seed, held, "others")[0]
         found: Hamming | NearestPatterns
@@ -92,8 +93,7 @@ def patterns(
                 bank_revision=bank_revision,
                 timeout=waiting(timeout),
             )
-    if out is not None:
-        found.render(out) if picture else found.save(out)
+    keep(found, out)
     if json:
         print_json(_patterns_json(found, out))
     elif isinstance(found, Hamming):

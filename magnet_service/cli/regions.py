@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from magnet_client import AffineRows, Client, Region
 from magnet_client.words import ConditionLike
+from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.latent_options import (
     AffineManifold,
@@ -21,7 +22,7 @@ from magnet_service.cli.latent_options import (
     Seed,
     check_out,
     facts_of,
-    held_condition,
+    keep,
     rows_named,
     say_written,
     waiting,
@@ -79,7 +80,7 @@ def region(
     """
     picture, bounds = check_out(out), interval(box, "box")
     with connected(address, local, repository, store, timeout) as client:
-        held = held_condition(client, generator, condition)
+        held = condition_of(client, generator, condition)
         at, words = _one(client, generator, latent, seed, held)
         beside = None if others is None else rows_named(client, generator, others, seed, held, "others")[0]
         found = client.region(
@@ -95,8 +96,7 @@ def region(
             others=beside,
             timeout=waiting(timeout),
         )
-    if out is not None:
-        found.render(out) if picture else found.save(out)
+    keep(found, out)
     if json:
         print_json(_region_json(found, out))
     else:
@@ -126,13 +126,13 @@ def rows(
 
     Example: magnet rows fashion --latents 0,1 --outputs 402,403,404 --out rows.png
     """
-    picture = check_out(out)
+    check_out(out)
     try:
         wanted = [int(part) for part in outputs.split(",")] if outputs else []
     except ValueError:
         raise InvalidInput(f"write --outputs=I,J,..; not {outputs!r}", field="outputs") from None
     with connected(address, local, repository, store, timeout) as client:
-        held = held_condition(client, generator, condition)
+        held = condition_of(client, generator, condition)
         places, words = rows_named(client, generator, latents, seed, held, "latents")
         found = client.affine_rows(
             generator,
@@ -143,8 +143,7 @@ def rows(
             lipschitz=lipschitz,
             timeout=waiting(timeout),
         )
-    if out is not None:
-        found.render(out) if picture else found.save(out)
+    keep(found, out)
     if json:
         print_json(
             {

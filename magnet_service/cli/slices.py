@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from magnet_client import HyperplaneDensity, Tessellation
 from magnet_client.words import ColorWord
 from magnet_service.cli.conditions import condition_of
 from magnet_service.cli.connection import connected
+from magnet_service.cli.latent_options import check_out, waiting
 from magnet_service.cli.options import Address, GeneratorName, Json, Local, Repositories, Store, Timeout
 from magnet_service.cli.slice_options import grid_of, latents_of, numbers_of, rows_of, window_of
 from magnet_service.cli.slice_sheet import print_slice
@@ -164,8 +164,7 @@ def slice_command(
 
     Example: magnet slice fashion --through 1,2,3 --out slice.png
     """
-    if out is not None and out.suffix.lower() not in (".png", ".svg", ".npz"):
-        raise InvalidInput(f"--out ends in .png, .svg (pictures) or .npz (all arrays); not {out.name!r}", field="out")
+    check_out(out)
     cells, chosen = grid_of(density), window_of(window)
     color = "mass" if rho and color is None else color
     if through is None and (origin is None or directions is None):
@@ -186,8 +185,7 @@ def slice_command(
             asked = {**where, "window": window, "max_tiles": most}
             if cells is not None:
                 # The wait for tiles is as long for a density, which comes in one answer.
-                limit = math.inf if timeout is None else timeout
-                return client.hyperplane_density(generator, **asked, cells=cells, timeout=limit)
+                return client.hyperplane_density(generator, **asked, cells=cells, timeout=waiting(timeout))
             return client.slice(
                 generator,
                 **asked,
@@ -229,7 +227,7 @@ def _fitted(
 def _write(
     found: Found, out: Path, color: ColorWord | None, top_k: int, rho: float, edges: bool | None, dpi: float
 ) -> None:
-    if out.suffix.lower() == ".npz":
+    if not check_out(out):
         found.save(out)
     elif isinstance(found, Tessellation):
         found.render(out, color=color, top_k=top_k, rho=rho, edges=edges, dpi=dpi)

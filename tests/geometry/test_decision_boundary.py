@@ -8,18 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from magnet_service.generator import Generator, Manifold, Precision
-from magnet_service.geometry import Slice, Tessellation, slice_along, slice_through, tessellate
+from magnet_service.geometry import Tessellation, slice_along, tessellate
 from tests.generator.families import by_name, generator_of
 from tests.geometry.oracles import dense
 from tests.geometry.planes import check_subdivision
 from tests.geometry.random_nets import random_net
-from tests.geometry.tilings import inner_points
+from tests.geometry.tilings import inner_points, slice_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def plane_of(latent_dim: int, seed: int) -> Slice:
-    return slice_through(2 * torch.randn(3, latent_dim, generator=torch.Generator().manual_seed(seed)))
 
 
 def classes(values: Tensor) -> Tensor:
@@ -66,8 +62,8 @@ def check_boundary(generator: Generator, found: Tessellation) -> int:
 @pytest.mark.parametrize("seed", range(3))
 def test_classes_agree_inside_of_tiles_and_differ_across_the_boundary(outputs: int, seed: int) -> None:
     generator = Generator.from_module(dense(4, 14, 14, outputs, seed=seed), 4)
-    plain = tessellate(generator, plane_of(4, seed))
-    found = tessellate(generator, plane_of(4, seed), boundary=True)
+    plain = tessellate(generator, slice_of(4, seed))
+    found = tessellate(generator, slice_of(4, seed), boundary=True)
     edges = check_boundary(generator, found)
     assert found.layers == plain.layers
     assert not plain.decision.any()
@@ -79,7 +75,7 @@ def test_classes_agree_inside_of_tiles_and_differ_across_the_boundary(outputs: i
 def test_boundaries_of_families(name: str) -> None:
     family = by_name(name)
     generator = generator_of(family)
-    found = tessellate(generator, plane_of(family.latent_dim, 1), boundary=True)
+    found = tessellate(generator, slice_of(family.latent_dim, 1), boundary=True)
     assert check_boundary(generator, found) > 0
 
 
@@ -89,7 +85,7 @@ def test_boundaries_of_families(name: str) -> None:
 def test_boundaries_of_many_networks(kind: str, seed: int) -> None:
     family = random_net(kind, seed)
     generator = Generator.from_module(family.build(seed), family.latent_dim, family.latent_shape)
-    check_boundary(generator, tessellate(generator, plane_of(family.latent_dim, seed), boundary=True))
+    check_boundary(generator, tessellate(generator, slice_of(family.latent_dim, seed), boundary=True))
 
 
 def test_known_lines() -> None:
@@ -115,7 +111,7 @@ def test_known_lines() -> None:
 @pytest.mark.parametrize("head", [nn.Softmax(1), nn.LogSoftmax(1)])
 def test_a_softmax_at_the_end_is_dropped(head: nn.Module) -> None:
     body = dense(3, 12, 6, seed=8)
-    plane = plane_of(3, 8)
+    plane = slice_of(3, 8)
     bare = tessellate(Generator.from_module(body, 3), plane, boundary=True)
     with_head = tessellate(Generator.from_module(nn.Sequential(body, head), 3), plane, boundary=True)
     assert (with_head.points == bare.points).all()

@@ -10,7 +10,6 @@ from torch import Tensor
 from magnet_service.generator import Generator, Precision, activation_pattern
 from magnet_service.geometry import (
     Extent,
-    Slice,
     Tessellation,
     slice_along,
     slice_through,
@@ -21,6 +20,7 @@ from magnet_service.geometry import (
 from magnet_service.geometry.tessellation import BORDER, DECISION
 from tests.geometry.oracles import dense
 from tests.geometry.random_nets import KINDS, random_net
+from tests.geometry.tilings import slice_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,10 +29,6 @@ def built(kind: str, seed: int) -> tuple[Generator, object]:
     family = random_net(kind, seed)
     module = family.build(seed)
     return Generator.from_module(module, family.latent_dim, family.latent_shape), lambda z: family.outputs(module, z)
-
-
-def line_of(latent_dim: int, seed: int) -> Slice:
-    return slice_through(2 * torch.randn(2, latent_dim, generator=torch.Generator().manual_seed(seed)))
 
 
 def breakpoints(found: Tessellation) -> np.ndarray:
@@ -80,7 +76,7 @@ def check_line(generator: Generator, function: object, found: Tessellation) -> N
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_line_through_a_network_of_each_kind(kind: str) -> None:
     generator, function = built(kind, 0)
-    check_line(generator, function, tessellate(generator, line_of(generator.latent_dim, 0)))
+    check_line(generator, function, tessellate(generator, slice_of(generator.latent_dim, 0, points=2)))
 
 
 @pytest.mark.long
@@ -88,7 +84,7 @@ def test_a_line_through_a_network_of_each_kind(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_lines_through_many_networks(kind: str, seed: int) -> None:
     generator, function = built(kind, seed)
-    found = tessellate(generator, line_of(generator.latent_dim, seed))
+    found = tessellate(generator, slice_of(generator.latent_dim, seed, points=2))
     check_line(generator, function, found)
     check_restriction(generator, seed)
 
@@ -96,7 +92,7 @@ def test_lines_through_many_networks(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("kind", ["relu", "hardtanh", "max_pool_overlapping", "maxout", "conv_transpose", "residual"])
 def test_as_many_intervals_as_patterns_on_a_dense_grid(kind: str) -> None:
     generator, _ = built(kind, 1)
-    line = line_of(generator.latent_dim, 1)
+    line = slice_of(generator.latent_dim, 1, points=2)
     found = tessellate(generator, line)
     low, high = line.window.flatten().tolist()
     grid = torch.linspace(low, high, 100_001, dtype=torch.float64)[:, None]
@@ -167,7 +163,7 @@ def test_the_decision_boundary_of_a_line(outputs: int) -> None:
 
 def test_units_of_breakpoints_are_named() -> None:
     generator, _ = built("relu", 4)
-    found = tessellate(generator, line_of(generator.latent_dim, 4))
+    found = tessellate(generator, slice_of(generator.latent_dim, 4, points=2))
     patterns = tile_patterns(generator, found)
     first = np.cumsum([0, *(layer.units for layer in found.layers)])
     for at in range(found.tiles - 1):
@@ -180,7 +176,7 @@ def test_units_of_breakpoints_are_named() -> None:
 
 def test_a_budget_ends_a_line_too() -> None:
     generator, _ = built("relu", 4)
-    line = line_of(generator.latent_dim, 4)
+    line = slice_of(generator.latent_dim, 4, points=2)
     whole = tessellate(generator, line)
     counts = [layer.tiles for layer in whole.layers]
     assert counts[-1] == whole.tiles > counts[0] > 1

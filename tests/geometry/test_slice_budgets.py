@@ -14,16 +14,13 @@ from torch import nn
 
 from magnet_service.errors import Cancelled, InvalidInput, Refused
 from magnet_service.generator import Generator
-from magnet_service.geometry import Extent, Slice, Tessellation, slice_along, slice_through, tessellate
+from magnet_service.geometry import Extent, Tessellation, slice_along, slice_through, tessellate
 from tests.generator.families import by_name, generator_of
 from tests.geometry.oracles import dense
 from tests.geometry.planes import check_subdivision, polygon
+from tests.geometry.tilings import slice_of
 
 SQUARE = slice_along(torch.zeros(2), torch.eye(2), (-1.0, 1.0, -1.0, 1.0))
-
-
-def plane_of(latent_dim: int, seed: int = 0) -> Slice:
-    return slice_through(2 * torch.randn(3, latent_dim, generator=torch.Generator().manual_seed(seed)))
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +100,7 @@ def test_pieces_of_the_window_join_to_the_same_tiles(deep: Generator, whole: Tes
 @pytest.mark.parametrize(("name", "bytes_"), [("pooled", 300_000), ("hardtanh", 60_000), ("residual", 400_000)])
 def test_pieces_of_other_networks(name: str, bytes_: int) -> None:
     family = by_name(name)
-    generator, plane = generator_of(family), plane_of(family.latent_dim)
+    generator, plane = generator_of(family), slice_of(family.latent_dim, 0)
     found = tessellate(generator, plane, max_memory=bytes_)
     check_subdivision(found, plane.window.numpy())
     compared(tessellate(generator, plane), found, units=name != "residual")
@@ -167,7 +164,7 @@ def test_budgets_below_one_are_refused(deep: Generator, argument: str, value: in
 
 def test_a_slice_of_another_space_is_refused(deep: Generator) -> None:
     with pytest.raises(InvalidInput, match="3 dimensions") as caught:
-        tessellate(deep, plane_of(3))
+        tessellate(deep, slice_of(3, 0))
     assert caught.value.field == "slice"
 
 

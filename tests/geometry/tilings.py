@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 
 from magnet_service.generator import Generator, Precision, activation_pattern
-from magnet_service.geometry import Slice, Tessellation, tile_maps, tile_patterns
+from magnet_service.geometry import Slice, Tessellation, slice_through, tile_maps, tile_patterns
 from tests.geometry.planes import check_subdivision, expanded
 
-__all__ = ["Tiling", "inner_points", "tile_of_points"]
+__all__ = ["Tiling", "inner_points", "slice_of", "tile_of_points"]
 
 Function = Callable[[Tensor], Tensor]
 """Latents [rows, d] to values [rows, outputs], float64."""
+
+
+def slice_of(latent_dim: int, seed: int, points: int = 3) -> Slice:
+    """The plane through three latents of a wide normal law, or the line through two."""
+    return slice_through(2 * torch.randn(points, latent_dim, generator=torch.Generator().manual_seed(seed)))
 
 
 def inner_points(found: Tessellation, tiles: np.ndarray, each: int, seed: int = 0) -> np.ndarray:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from magnet_client.errors import InvalidInput
 from magnet_client.pictures import decode_png, sheet, sheet_of_classes
 from magnet_client.resolved import Resolved
+from magnet_client.slices import save_arrays
 from magnet_client.words import ManifoldWord, PrecisionWord
 
 __all__ = ["Draw", "DrawHeader", "Result"]
@@ -243,9 +244,7 @@ class Draw:
         target = Path(path)
         suffix = target.suffix.lower()
         if suffix == ".npz":
-            with target.open("wb") as file:
-                np.savez(file, allow_pickle=False, **self._arrays())
-            return target
+            return save_arrays(target, self._arrays())
         if suffix != ".png":
             raise InvalidInput(
                 f"save writes .png (a contact sheet) or .npz (all arrays); not {target.suffix or 'no suffix'!r}",
