@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latents, shortfall
-from magnet_service.sampling.bank import SHARD_ROWS, Bank
-from magnet_service.sampling.build import Progress, build, compute_rows, engine_for
+from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
+from magnet_service.sampling.banks.build import Progress, build, compute_rows, engine_for
+from magnet_service.sampling.banks.rows import Rows
+from magnet_service.sampling.banks.spec import BankSpec
+from magnet_service.sampling.banks.store import Store
 from magnet_service.sampling.choice import BankChoice, choose_bank
 from magnet_service.sampling.classes import resolve_classes
 from magnet_service.sampling.counter import Stream, uniforms
@@ -23,9 +26,6 @@ from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
 from magnet_service.sampling.resolved import Method, Resolved
-from magnet_service.sampling.rows import Rows
-from magnet_service.sampling.spec import BankSpec
-from magnet_service.sampling.store import Store
 
 __all__ = [
     "MAX_COUNT",

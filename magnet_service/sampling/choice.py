@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from magnet_service.errors import Refused, UnknownResource
 from magnet_service.sampling.accuracy import Accuracy
+from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.domain import covers
 from magnet_service.sampling.law import Law
 from magnet_service.sampling.pushforward import Pushforward
 from magnet_service.sampling.request import SampleRequest
-from magnet_service.sampling.spec import BankSpec
 
 __all__ = ["BankChoice", "choose_bank", "preference"]
 

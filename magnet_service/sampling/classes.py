@@ -9,6 +9,7 @@ import numpy as np
 
 from magnet_service.generator import Precision
 from magnet_service.generator.condition import Condition
+from magnet_service.sampling.banks.rows import Rows
 from magnet_service.sampling.choice import BankChoice
 from magnet_service.sampling.diagnostics import Diagnostics, Result
 from magnet_service.sampling.draw import DirectDraw, ResampledDraw
@@ -19,7 +20,6 @@ from magnet_service.sampling.presets import RhoChoice
 from magnet_service.sampling.request import ClassBank, SampleRequest
 from magnet_service.sampling.resolve import resolve, settle, weights_of
 from magnet_service.sampling.resolved import Resolved
-from magnet_service.sampling.rows import Rows
 
 __all__ = ["resolve_classes"]
 

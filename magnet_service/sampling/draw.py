@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from magnet_service.errors import InvalidInput
+from magnet_service.sampling.banks.rows import Rows
 from magnet_service.sampling.diagnostics import Diagnostics, Result
 from magnet_service.sampling.law import Law
 from magnet_service.sampling.resample import cumulate, invert, invert_at, successive_order
 from magnet_service.sampling.resolved import Resolved
-from magnet_service.sampling.rows import Rows
 
 __all__ = ["DirectDraw", "Draw", "ResampledDraw"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from magnet_service.errors import InvalidInput
+from magnet_service.sampling.banks.rows import OK, Rows
 from magnet_service.sampling.diagnostics import LEAST_NEED, Result, diagnose, effective_sample_size, judge
 from magnet_service.sampling.law import Law
-from magnet_service.sampling.rows import OK, Rows
 
 __all__ = [
     "LOW_RANK_LIMIT",

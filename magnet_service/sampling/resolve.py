@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.sampling.advice import advise
+from magnet_service.sampling.banks.rows import OK, Rows
 from magnet_service.sampling.choice import BankChoice
 from magnet_service.sampling.diagnostics import ENDLESS_NEED, Result, diagnose, independent, judge, needed_ess
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
@@ -16,7 +17,6 @@ from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
 from magnet_service.sampling.presets import Base, Preset, RhoChoice
 from magnet_service.sampling.request import SampleRequest
 from magnet_service.sampling.resolved import Method, Resolved
-from magnet_service.sampling.rows import OK, Rows
 from magnet_service.sampling.shared import shared_rho, shared_top_k
 
 __all__ = ["resolve", "settle", "weights_of"]

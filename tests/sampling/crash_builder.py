@@ -19,7 +19,7 @@ import torch
 
 from magnet_service.geometry import volumes
 from magnet_service.sampling import Bank, build
-from magnet_service.sampling.files import TEMPORARY, write_atomically
+from magnet_service.sampling.banks.files import TEMPORARY, write_atomically
 from tests.sampling.small_bank import create, small_engine, small_generator
 
 STEPS = (40, 100, 100, 200, 200, 210, 500)

@@ -16,7 +16,7 @@ import pytest
 from magnet_service.errors import OutOfSpace
 from magnet_service.generator import Generator
 from magnet_service.sampling import Bank, build
-from magnet_service.sampling.files import write_atomically
+from magnet_service.sampling.banks.files import write_atomically
 from tests.sampling.small_bank import SHARD_ROWS, create, files, grow, small_engine, small_generator
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from magnet_service.errors import DamagedData, DuplicateResource, InvalidInput, Refused
-from magnet_service.sampling.files import out_of_space, sync_folder
-from magnet_service.sampling.manifest import Manifest, read_manifest, write_manifest
-from magnet_service.sampling.rows import Rows, concatenate
-from magnet_service.sampling.shard import read_shard
-from magnet_service.sampling.spec import BankSpec
+from magnet_service.sampling.banks.files import out_of_space, sync_folder
+from magnet_service.sampling.banks.manifest import Manifest, read_manifest, write_manifest
+from magnet_service.sampling.banks.rows import Rows, concatenate
+from magnet_service.sampling.banks.shard import read_shard
+from magnet_service.sampling.banks.spec import BankSpec
 
 __all__ = ["NEW", "SHARD_ROWS", "Bank"]
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from jaxtyping import Float32
 
 from magnet_service.errors import DamagedData
-from magnet_service.sampling.manifest import ShardEntry
-from magnet_service.sampling.rows import Rows
+from magnet_service.sampling.banks.manifest import ShardEntry
+from magnet_service.sampling.banks.rows import Rows
 
 __all__ = ["decode", "encode", "entry_of", "read_shard", "shard_name"]
 

@@ -15,14 +15,14 @@ from magnet_service.errors import InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Generator
 from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
 from magnet_service.sampling.accuracy import Accuracy, probing
-from magnet_service.sampling.bank import Bank
-from magnet_service.sampling.files import Writer, locked, out_of_space, remove_temporary, write_atomically
+from magnet_service.sampling.banks.bank import Bank
+from magnet_service.sampling.banks.files import Writer, locked, out_of_space, remove_temporary, write_atomically
+from magnet_service.sampling.banks.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows, concatenate
+from magnet_service.sampling.banks.shard import encode, entry_of, read_shard
+from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.law import Law
-from magnet_service.sampling.manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from magnet_service.sampling.mapping import bound
-from magnet_service.sampling.rows import NON_FINITE, OK, Rows, concatenate
-from magnet_service.sampling.shard import encode, entry_of, read_shard
-from magnet_service.sampling.spec import BankSpec
 
 __all__ = ["LOCK", "PROGRESS_ROWS", "Progress", "build", "compute_rows", "engine_for"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from magnet_service.errors import DuplicateResource, InvalidInput, MagnetError, Refused, UnknownResource
-from magnet_service.sampling.bank import NEW, SHARD_ROWS, Bank
-from magnet_service.sampling.build import LOCK
-from magnet_service.sampling.files import locked
-from magnet_service.sampling.spec import BankSpec
+from magnet_service.sampling.banks.bank import NEW, SHARD_ROWS, Bank
+from magnet_service.sampling.banks.build import LOCK
+from magnet_service.sampling.banks.files import locked
+from magnet_service.sampling.banks.spec import BankSpec
 
 __all__ = ["Store"]
 

@@ -10,8 +10,8 @@ from typing import Any
 from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Manifold, Precision
 from magnet_service.sampling.accuracy import Accuracy
-from magnet_service.sampling.files import Writer, write_atomically
-from magnet_service.sampling.spec import BankSpec
+from magnet_service.sampling.banks.files import Writer, write_atomically
+from magnet_service.sampling.banks.spec import BankSpec
 
 __all__ = ["FORMAT", "MANIFEST", "Manifest", "ShardEntry", "read_manifest", "write_manifest"]
 
