@@ -46,8 +46,12 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-def _default_store() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magnet" / "banks"
+def _default_store() -> str:
+    return str(Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "magnet" / "banks")
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "magnet" / "banks"
 
 
 def _usable_cores() -> int:
@@ -61,6 +65,10 @@ def _split(value: object) -> object:
 
 def _expanded(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _place(value: object) -> object:
+    return value if isinstance(value, str) and "://" in value else str(_expanded(Path(str(value))))
 
 
 def _bytes(value: object) -> object:
@@ -92,7 +100,29 @@ class Settings(BaseSettings):
         description="Folders of generators, first match wins; the bundled ones come last. In MAGNET_REPOSITORIES "
         "separated as in PATH.",
     )
-    store: Folder = Field(default_factory=_default_store, description="Folder that holds the banks.")
+    store: Annotated[str, BeforeValidator(_place)] = Field(
+        default_factory=_default_store,
+        description="Where the banks lie: a folder, or a URL that fsspec knows, as s3://bucket/banks.",
+    )
+    cache: Folder = Field(
+        default_factory=_default_cache,
+        description="Folder for columns of banks that are read often; servers of one machine share it.",
+    )
+    builder: bool = Field(
+        False, description="Whether this server may build and delete banks; else it only reads those of the store."
+    )
+    workers: str = Field(
+        "here",
+        description="What computes rows of banks: here (between requests), local:N (processes) or ray:ADDRESS.",
+    )
+    grow_rows: int = Field(
+        0, ge=0, le=1_000_000_000, description="Rows to which an idle builder grows each bank it can; 0 for none."
+    )
+    grow_bytes: Bytes = Field(
+        2**30,
+        ge=0,
+        description="Bytes that an idle builder may add to the store since its start, or with K, M, G or T.",
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")
     threads: int = Field(
         default_factory=_usable_cores,

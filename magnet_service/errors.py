@@ -11,6 +11,7 @@
     ├── OutOfSpace             the store's device is full
     ├── OutOfMemory            a computation needs more memory than it may take, or than there is
     ├── Overloaded             the queue is full: try again later
+    ├── Unreachable            a store does not answer, or is gone: try again later
     └── Cancelled              the caller left, or asked to stop
 
 An expected numerical outcome (low ESS, rank deficiency) is a field of a result and never an error.
@@ -33,6 +34,7 @@ __all__ = [
     "Refused",
     "RefusedArchive",
     "UnknownResource",
+    "Unreachable",
     "UnsupportedOperation",
 ]
 
@@ -130,6 +132,12 @@ class Overloaded(MagnetError):
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Unreachable(MagnetError):
+    """A store does not answer, or is no longer there; what was complete in it stays so."""
+
+    default_reason = "UNREACHABLE"
 
 
 class Cancelled(MagnetError):

@@ -32,7 +32,7 @@ def served(store: Path, log: Path) -> Iterator[str]:
     """
     port_file = store.parent / "address"
     port_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "magnet_service.cli", "serve", "--port", "0", "--store", str(store)]
+    command = [sys.executable, "-m", "magnet_service.cli", "serve", "--port", "0", "--store", str(store), "--builder"]
     with log.open("w", encoding="utf-8") as sink:
         process = subprocess.Popen([*command, "--port-file", str(port_file)], stdout=sink, stderr=subprocess.STDOUT)
         try:

@@ -55,7 +55,7 @@ def connected(
     address: str | None,
     local: bool,
     repositories: list[Path] | None = None,
-    store: Path | None = None,
+    store: str | None = None,
     timeout: float | None = None,
 ) -> Iterator[Client]:
     """Yield a client of the server that a command asks.
@@ -64,7 +64,7 @@ def connected(
         address: as typed or in MAGNET_ADDRESS; None for 127.0.0.1:50051.
         local: start the same server inside this process, on a free loopback port, and stop it at the end.
         repositories: its folders of generators.
-        store: its folder of banks.
+        store: its folder or URL of banks.
         timeout: seconds that a call may take.
 
     Yields:
@@ -90,6 +90,8 @@ def connected(
         from magnet_service.rpc.server import running_server
     except ModuleNotFoundError as error:
         raise needs_server_parts(error, local=True) from error
-    here = settings(host="127.0.0.1", port=0, repositories=repositories or None, store=store, log_level="error")
+    here = settings(
+        host="127.0.0.1", port=0, repositories=repositories or None, store=store, builder=True, log_level="error"
+    )
     with running_server(here) as own, Client(own, timeout=limit) as client:
         yield client

@@ -27,7 +27,7 @@ _Repository = Annotated[
 
 
 _PATIENCE = 600.0  # seconds: a large generator takes minutes to verify and to measure
-_Store = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the banks, for AUTO's k.")]
+_Store = Annotated[str | None, typer.Option(metavar="PLACE", help="Folder or URL of the banks, for AUTO's k.")]
 _RankLatents = Annotated[
     int, typer.Option(help="Measure rank and spectrum at this many latents of the prior, 0 to 1024.")
 ]

@@ -50,7 +50,7 @@ def add_file(
     features: Path | None = None,
     new_version: bool,
     rank_latents: int = RANK_LATENTS,
-    store: Path | None = None,
+    store: str | None = None,
 ) -> Verified:
     """Verify a copy of a file and make it a generator of a repository.
 
@@ -119,7 +119,7 @@ def add_file(
 
 
 def verify_name(
-    repository: Path | None, reference: str, *, rank_latents: int = RANK_LATENTS, store: Path | None = None
+    repository: Path | None, reference: str, *, rank_latents: int = RANK_LATENTS, store: str | None = None
 ) -> Verified:
     """Load a generator, verify it, measure its rank, and look up AUTO's k over its banks.
 
@@ -127,7 +127,7 @@ def verify_name(
         repository: looked in first; the settings' folders when None. The bundled ones come last.
         reference: `name` or `name@version`.
         rank_latents: prior latents to measure rank and spectrum at; 0 for none.
-        store: folder of the banks; that of the settings when None.
+        store: folder or URL of the banks; that of the settings when None.
 
     Returns:
         What is known of it.

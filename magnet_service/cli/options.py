@@ -57,8 +57,8 @@ Repositories: TypeAlias = Annotated[
     ),
 ]
 Store: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", help="With --local: folder of the banks.", rich_help_panel=_CONNECTION),
+    str | None,
+    typer.Option(metavar="PLACE", help="With --local: folder or URL of the banks.", rich_help_panel=_CONNECTION),
 ]
 Timeout: TypeAlias = Annotated[
     float | None,

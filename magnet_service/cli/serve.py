@@ -15,6 +15,7 @@ from magnet_service.cli.terminal import STDOUT
 __all__ = ["serve"]
 
 _FILES = "Files"
+_BANKS = "Banks"
 _COMPUTE = "Computing"
 _LIMITS = "Limits"
 _LOGS = "Logs"
@@ -40,7 +41,33 @@ def serve(
         ),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the banks.", rich_help_panel=_FILES)
+        str | None,
+        typer.Option(metavar="PLACE", help="Folder or URL of the banks, as s3://bucket/banks.", rich_help_panel=_FILES),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for columns of banks that are read often.", rich_help_panel=_FILES),
+    ] = None,
+    builder: Annotated[
+        bool | None,
+        typer.Option(
+            "--builder", help="Build and delete banks too; else only read those of the store.", rich_help_panel=_BANKS
+        ),
+    ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes banks: here (between requests), local:N or ray:ADDRESS. \\[here]",
+            rich_help_panel=_BANKS,
+        ),
+    ] = None,
+    grow_rows: Annotated[
+        int | None,
+        typer.Option(help="Rows to which an idle builder grows each bank; 0 for none. [0]", rich_help_panel=_BANKS),
+    ] = None,
+    grow_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="Most that it adds to the store, as 10G. [1G]", rich_help_panel=_BANKS),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N. \\[auto]", rich_help_panel=_COMPUTE)
@@ -93,6 +120,11 @@ def serve(
         config=config,
         repositories=repository or None,
         store=store,
+        cache=cache,
+        builder=builder,
+        workers=workers,
+        grow_rows=grow_rows,
+        grow_bytes=grow_bytes,
         device=device,
         threads=threads,
         tile_rows=tile_rows,

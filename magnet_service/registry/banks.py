@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 
 import torch
 
@@ -22,6 +23,7 @@ from magnet_service.sampling import (
     BankSpec,
     Base,
     Box,
+    OperationRecords,
     Progress,
     Pushforward,
     Rows,
@@ -74,28 +76,57 @@ class Build:
         bank: the bank, perhaps empty.
         rows: rows wanted.
         steps: advances it, a few tiles a step.
+        stop: set to have a step end early that waits for other processes.
+        elsewhere: whether other processes compute; else a step takes the device.
+        for_idleness: whether it was begun for want of other work, and gives way to any.
     """
 
     held: HeldGenerator
     bank: Bank
     rows: int
     steps: Iterator[Progress]
+    stop: Event = field(default_factory=Event)
+    elsewhere: bool = False
+    for_idleness: bool = False
 
 
 class BankShelf:
     """The store, with the rows of the banks last used in memory.
 
     Arguments:
-        store: folder of the banks.
+        store: folder or URL of the banks.
         tile_rows, threads, device: of this server's engine; among banks of one law those computed so come first.
+        builder: whether banks may be built and deleted, or are only read.
+
+    Attributes:
+        operations: the records of builds.
     """
 
-    def __init__(self, store: Path, *, tile_rows: int = 16, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        store: str | Path,
+        *,
+        tile_rows: int = 16,
+        threads: int = 1,
+        device: str = "cpu",
+        builder: bool = True,
+    ) -> None:
         self._store = Store(store)
+        self.operations = OperationRecords(self._store.place)
         self._tile_rows, self._threads = tile_rows, threads
         self._device = torch.device(device).type
         self._read: OrderedDict[str, Bank] = OrderedDict()
         self._kept = _BANKS_IN_MEMORY
+        self._builder = builder
+
+    def check_builder(self) -> None:
+        """Refused (READ_ONLY) where this server only reads banks."""
+        if not self._builder:
+            raise Refused(
+                f"This server only reads the banks of {self._store.place.url}: ask one started with --builder, "
+                "or build with `magnet bank build NAME --local --store PLACE`.",
+                reason="READ_ONLY",
+            )
 
     def all(self) -> tuple[Bank, ...]:
         """Every readable bank as it stands, by id."""
@@ -130,7 +161,8 @@ class BankShelf:
         return tuple(best[key] for key in sorted(best))
 
     def delete(self, bank_id: str) -> None:
-        """Removes a bank from the store and from memory; raises as `Store.delete`."""
+        """Removes a bank from the store and from memory; raises as `check_builder` and `Store.delete`."""
+        self.check_builder()
         self._store.delete(bank_id)
         self._read.pop(bank_id, None)
 
@@ -153,7 +185,7 @@ class BankShelf:
         Accuracy: exact.
         """
         # A bank whose first rows are still being computed serves nobody yet; the command below joins its build.
-        specs = [bank.spec for bank in self.all() if bank.revision or bank.id == request.bank_id]
+        specs = [bank.spec for bank in self._store.glance() if bank.revision or bank.id == request.bank_id]
         try:
             choice = choose_bank(
                 specs,

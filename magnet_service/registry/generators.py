@@ -151,6 +151,14 @@ class GeneratorShelf:
                     return reference
         return ""
 
+    def labels_of(self, reference: str) -> tuple[str, ...]:
+        """Labels of a generator's classes; none where it has none, or is not held here."""
+        try:
+            conditions = self.get(reference).card.conditions
+        except MagnetError:
+            return ()
+        return () if conditions is None else conditions.labels
+
     def verification(self, held: HeldGenerator) -> Verification:
         """Verifies a generator in full, once.
 

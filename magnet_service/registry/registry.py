@@ -37,7 +37,7 @@ class Registry:
 
     Arguments:
         repositories: folders of generators, the ones looked at first coming first.
-        store: folder of the banks.
+        store: folder or URL of the banks.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; auto takes the first GPU if there is one.
         threads: threads of one operation.
         tile_rows: rows of a tile.
@@ -46,6 +46,7 @@ class Registry:
         max_tiles: largest number of tiles of one slice.
         max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
             device now.
+        builder: whether banks may be built and deleted, or are only read.
 
     Raises:
         InvalidInput: a device that is not there; `field` is `device`.
@@ -54,7 +55,7 @@ class Registry:
     def __init__(
         self,
         repositories: Sequence[Path],
-        store: Path,
+        store: str | Path,
         *,
         device: str = "auto",
         threads: int = 1,
@@ -63,10 +64,11 @@ class Registry:
         max_bank_rows: int = 10_000_000,
         max_tiles: int = 1_000_000,
         max_memory: int | None = None,
+        builder: bool = True,
     ) -> None:
         self.generators = GeneratorShelf(repositories)
         self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
-        self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads, device=self._device)
+        self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads, device=self._device, builder=builder)
         self.max_count = max_count
         self._max_bank_rows = max_bank_rows
         self.max_tiles = max_tiles
@@ -255,6 +257,7 @@ class Registry:
 
         Accuracy: exact.
         """
+        self.banks.check_builder()
         if request.rows > self._max_bank_rows:
             raise InvalidInput(
                 f"rows is {request.rows:,}; write 1 to {self._max_bank_rows:,} (the server's max_bank_rows).",

@@ -1,114 +1,51 @@
-"""Bank builds in work and lately done: each runs in the background, tells how far it is, and may be cancelled."""
+"""Bank builds: those at work here, and the records of those anywhere on the store."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
-from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
 
 import structlog
 from google.rpc import status_pb2
 
-from magnet_service.errors import Cancelled, InvalidInput, MagnetError, Refused, UnknownResource
+from magnet_service import errors
+from magnet_service.errors import Cancelled, InvalidInput, MagnetError, Refused
 from magnet_service.registry import Build, Registry
+from magnet_service.rpc.aside import aside
+from magnet_service.rpc.build import BuildOperation
 from magnet_service.rpc.status import internal_status, status_of
 from magnet_service.rpc.worker import Worker
-from magnet_service.sampling import Bank
+from magnet_service.sampling import Bank, OperationRecord, RecordedError
 
-__all__ = ["BuildOperation", "OperationBoard"]
+__all__ = ["OperationBoard", "OperationState"]
 
-_KEPT = 1000
-_RATE_SECONDS = 5.0
-_BETWEEN_CHANGES = 0.2  # seconds: five messages a second at most
+_WORD_SECONDS = 1.0  # between two records of a build that advances, and two looks whether it shall end
+_LEAST_WORD_SECONDS = 15.0  # between two records of one that does not
+_LOOK_SECONDS = 1.0  # between two looks at a build elsewhere
 
 
-class BuildOperation:
-    """One build as it stands.
+@dataclass(frozen=True)
+class OperationState:
+    """An operation as it stands.
 
     Attributes:
-        name: `operations/...`.
-        bank_id: the bank in work.
-        reference: its generator, `name@version`.
-        condition: of the bank, its label where it has one; empty for a generator without.
+        record: how far it is.
+        bank: its bank, once done well.
         labels: of the generator's classes.
-        rows_done: rows computed.
-        rows_total: rows wanted.
-        bank: the bank, once done well.
         error: why it failed, once done badly.
     """
 
-    def __init__(self, build: Build) -> None:
-        self.name = f"operations/{secrets.token_hex(8)}"
-        self.bank_id = build.bank.id
-        self.reference = build.held.reference
-        conditions, condition = build.held.card.conditions, build.held.condition
-        self.labels = () if conditions is None else conditions.labels
-        self.condition = "" if conditions is None or condition is None else conditions.label_of(condition)
-        self.rows_done = build.bank.revision
-        self.rows_total = max(build.rows, build.bank.revision)
-        self.bank: Bank | None = None
-        self.error: status_pb2.Status | None = None
-        self._pace: deque[tuple[float, int]] = deque([(time.monotonic(), self.rows_done)])
-        self._changed = asyncio.Event()
-        self._ended = asyncio.Event()
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, well or badly."""
-        return self._ended.is_set()
-
-    @property
-    def rows_per_second(self) -> float:
-        """Pace over the last seconds; 0 before the first rows."""
-        (start, first), (end, last) = self._pace[0], self._pace[-1]
-        return (last - first) / (end - start) if end > start else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Time to go at that pace; None while there is none."""
-        pace = self.rows_per_second
-        return (self.rows_total - self.rows_done) / pace if pace > 0 else None
-
-    def advance(self, rows_done: int, rows_total: int) -> None:
-        """Notes how far it is."""
-        self.rows_done, self.rows_total = rows_done, rows_total
-        now = time.monotonic()
-        self._pace.append((now, rows_done))
-        while len(self._pace) > 2 and self._pace[1][0] < now - _RATE_SECONDS:
-            self._pace.popleft()
-        self._notify()
-
-    def end(self, *, bank: Bank | None = None, error: status_pb2.Status | None = None) -> None:
-        """Notes that it ended."""
-        self.bank, self.error = bank, error
-        self._ended.set()
-        self._notify()
-
-    async def wait(self, seconds: float | None = None) -> None:
-        """Waits until it has ended, `seconds` at most."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
-
-    async def states(self) -> AsyncIterator[None]:
-        """Yields at once, then after changes, five times a second at most, the last time when it has ended."""
-        while True:
-            changed, ended = self._changed, self.done
-            yield
-            if ended:
-                return
-            await changed.wait()
-            await self.wait(_BETWEEN_CHANGES)
-
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+    record: OperationRecord
+    bank: Bank | None = None
+    labels: tuple[str, ...] = ()
+    error: status_pb2.Status | None = None
 
 
 class OperationBoard:
-    """All operations, the last thousand kept.
+    """All operations of the store.
 
     Arguments:
         worker: where builds run, whenever no request waits.
@@ -119,12 +56,18 @@ class OperationBoard:
     def __init__(self, worker: Worker, registry: Registry, log: structlog.typing.FilteringBoundLogger) -> None:
         self._worker = worker
         self._registry = registry
+        self._records = registry.banks.operations
         self._log = log
-        self._operations: OrderedDict[str, BuildOperation] = OrderedDict()
-        self._tasks: dict[str, asyncio.Task[Bank]] = {}
+        self._running: dict[str, BuildOperation] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, build: Build) -> BuildOperation:
-        """Starts a build, or joins the one that is at work on the same rows.
+    @property
+    def idle(self) -> bool:
+        """Whether no build is at work here."""
+        return not self._running
+
+    async def start(self, build: Build) -> OperationState:
+        """Starts a build, or joins the one that is at work here on the same rows.
 
         Arguments:
             build: from `Registry.plan_build`.
@@ -134,37 +77,65 @@ class OperationBoard:
 
         Raises:
             Refused: the bank is being built to another number of rows; reason BUSY.
+            OutOfSpace, Unreachable: its record cannot be written.
         """
-        for operation in self._operations.values():
-            if operation.bank_id == build.bank.id and not operation.done and build.rows > build.bank.revision:
-                if operation.rows_total == max(build.rows, build.bank.revision):
-                    return operation
+        for running in list(self._running.values()):
+            if running.bank_id != build.bank.id or build.rows <= build.bank.revision:
+                continue
+            if running.for_idleness:
+                await self._end(running)
+            elif running.rows_total == max(build.rows, build.bank.revision):
+                return self._state(running.record)
+            else:
                 raise Refused(
-                    f"Bank {build.bank.id} is being built to {operation.rows_total:,} rows by {operation.name}: wait "
-                    "for it, or cancel it first.",
+                    f"Bank {build.bank.id} is being built to {running.rows_total:,} rows by {running.name}: wait for "
+                    "it, or cancel it first.",
                     field="rows",
                     reason="BUSY",
-                    metadata={"operation": operation.name},
+                    metadata={"operation": running.name},
                 )
         operation = BuildOperation(build)
-        self._operations[operation.name] = operation
+        await asyncio.to_thread(self._records.put, operation.record)
+        self._running[operation.name] = operation
         task = asyncio.create_task(self._run(operation, build), name=operation.name)
         self._tasks[operation.name] = task
-        task.add_done_callback(lambda done: self._ended(operation, done))
-        self._forget()
-        return operation
+        task.add_done_callback(lambda _: self._tasks.pop(operation.name, None))
+        return self._state(operation.record)
 
-    def get(self, name: str) -> BuildOperation:
+    async def get(self, name: str) -> OperationState:
         """Finds an operation; UnknownResource if there is none of that name."""
-        if name not in self._operations:
-            raise UnknownResource(
-                f"There is no operation {name[:80]!r}; the server keeps the last {_KEPT} since its start.",
-                field="name",
-                metadata={"name": name[:80]},
-            )
-        return self._operations[name]
+        return await self._whole(await self._record(name))
 
-    def page(self, size: int, token: str) -> tuple[list[BuildOperation], str]:
+    async def states(self, name: str) -> AsyncIterator[OperationState]:
+        """Yields an operation at once, then after changes, the last time when it has ended; raises as `get`."""
+        running = self._running.get(name)
+        if running is not None:
+            async for _ in running.changes():
+                yield self._state(running.record)
+            yield await self.get(name)
+            return
+        last: OperationRecord | None = None
+        while True:
+            state = await self.get(name)
+            if state.record != last:
+                yield state
+            if state.record.done:
+                return
+            last = state.record
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def wait(self, name: str, seconds: float | None) -> OperationState:
+        """Waits until an operation has ended, `seconds` at most; raises as `get`."""
+
+        async def end() -> None:
+            async for _ in self.states(name):
+                pass
+
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(end(), seconds)
+        return await self.get(name)
+
+    async def page(self, size: int, token: str) -> tuple[list[OperationState], str]:
         """Lists operations, the newest first.
 
         Arguments:
@@ -181,53 +152,131 @@ class OperationBoard:
             raise InvalidInput(f"page_size is {size}; write 0 or more.", field="page_size")
         if token and not (token.isascii() and token.isdigit()):
             raise InvalidInput("Write the page_token that the page before gave.", field="page_token")
-        everything = list(reversed(self._operations.values()))
+        records = await asyncio.to_thread(self._records.all)
+        everything = [
+            self._running[record.name].record if record.name in self._running else record for record in records
+        ]
         start = int(token or 0)
         stop = start + size if size else len(everything)
-        return everything[start:stop], str(stop) if stop < len(everything) else ""
+        found = [await self._whole(record) for record in everything[start:stop]]
+        return found, str(stop) if stop < len(everything) else ""
 
-    def cancel(self, name: str) -> None:
+    async def cancel(self, name: str) -> None:
         """Asks an operation to end; its complete shards stay. One that has ended is left as it is."""
-        self.get(name)
-        if name in self._tasks:
+        if name in self._running:
             self._tasks[name].cancel()
+        else:
+            await asyncio.to_thread(self._records.ask_to_end, name)
 
-    def forget(self, name: str) -> None:
-        """Removes an operation from the list; its build goes on."""
-        self.get(name)
-        del self._operations[name]
+    async def forget(self, name: str) -> None:
+        """Removes an operation from the list; its build goes on, and is told of again when it advances."""
+        await asyncio.to_thread(self._records.remove, name)
 
     async def close(self) -> None:
-        """Cancels all builds and waits for their end."""
+        """Cancels all builds of this server and waits for their end."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _run(self, operation: BuildOperation, build: Build) -> Bank:
-        async for progress in self._worker.steps(build.steps):
-            operation.advance(progress.rows_done, progress.rows_total)
-        return await self._worker.run(lambda _: self._registry.banks.open(build.bank.id), background=True)
+    async def _end(self, running: BuildOperation) -> None:
+        task = self._tasks[running.name]
+        task.cancel()
+        await asyncio.wait([task])
 
-    def _ended(self, operation: BuildOperation, task: asyncio.Task[Bank]) -> None:
-        del self._tasks[operation.name]
-        cancelled = Cancelled("The build was cancelled; its complete shards stay.")
-        error = cancelled if task.cancelled() else task.exception()
+    async def _record(self, name: str) -> OperationRecord:
+        running = self._running.get(name)
+        return running.record if running is not None else await asyncio.to_thread(self._records.get, name)
+
+    async def _whole(self, record: OperationRecord) -> OperationState:
+        """A record with what an answer needs beside it."""
+        if not record.done or record.error is not None:
+            return self._state(record)
+        with contextlib.suppress(MagnetError):  # a bank that was deleted since is no part of the answer
+            return await self._worker.run(lambda _: self._described(record), background=True)
+        return self._state(record)
+
+    def _described(self, record: OperationRecord) -> OperationState:
+        bank = self._registry.banks.open(record.bank_id)
+        return OperationState(record, bank, self._registry.generators.labels_of(record.reference))
+
+    def _state(self, record: OperationRecord) -> OperationState:
+        error = record.error
+        if record.abandoned:
+            gone = f"The builder, {record.holder}, ended without a word; complete shards stay. Build again to go on."
+            error = RecordedError(Cancelled.__name__, gone, "ABANDONED")
+            record = replace(record, done=True, error=error)
         if error is None:
-            operation.end(bank=task.result())
-            self._log.info("build done", operation=operation.name, bank=operation.bank_id, rows=operation.rows_done)
-            return
-        identifier = operation.name.removeprefix("operations/")
-        if isinstance(error, MagnetError):
-            operation.end(error=status_of(error, identifier))
-            self._log.warning("build ended early", operation=operation.name, reason=error.reason, cause=error.message)
-        else:
-            operation.end(error=internal_status(identifier))
-            self._log.error("unexpected failure", operation=operation.name, exc_info=error)
+            return OperationState(record)
+        return OperationState(record, error=_status(error, record.name.removeprefix("operations/")))
 
-    def _forget(self) -> None:
-        for name in [name for name, operation in self._operations.items() if operation.done]:
-            if len(self._operations) <= _KEPT:
-                return
-            del self._operations[name]
+    async def _run(self, operation: BuildOperation, build: Build) -> None:
+        steps = asyncio.create_task(self._advance(operation, build))
+        word = asyncio.create_task(self._tell(operation))
+        try:
+            await asyncio.wait([steps])
+        except asyncio.CancelledError:
+            steps.cancel()
+            await asyncio.wait([steps])
+        word.cancel()
+        cancelled = Cancelled("The build was cancelled; its complete shards stay.")
+        error = cancelled if steps.cancelled() else steps.exception()
+        operation.end(_recorded(error))
+        await asyncio.shield(asyncio.create_task(self._last_word(operation, error)))
+
+    async def _advance(self, operation: BuildOperation, build: Build) -> None:
+        steps = aside(build.steps, build.stop) if build.elsewhere else self._worker.steps(build.steps)
+        async with contextlib.aclosing(steps):  # type: ignore[type-var]  # both are asynchronous generators
+            async for progress in steps:
+                operation.advance(progress.rows_done, progress.rows_total)
+
+    async def _last_word(self, operation: BuildOperation, error: BaseException | None) -> None:
+        log = self._log.bind(operation=operation.name, bank=operation.bank_id, rows=operation.rows_done)
+        if error is None:
+            log.info("build done")
+        elif isinstance(error, MagnetError):
+            log.warning("build ended early", reason=error.reason, cause=error.message)
+        else:
+            log.error("unexpected failure", exc_info=error)
+        try:
+            await asyncio.to_thread(self._records.put, operation.record)
+            await asyncio.to_thread(self._records.prune, operation.bank_id)
+        except MagnetError as trouble:  # its bank may be deleted, or the store gone
+            log.warning("the end of a build is not recorded", reason=trouble.reason, cause=trouble.message)
+        del self._running[operation.name]
+        operation.over()
+
+    async def _tell(self, operation: BuildOperation) -> None:
+        """Writes the record of a build while it runs, and ends it when somebody elsewhere asks for that."""
+        last, told = operation.record, time.monotonic()
+        while True:
+            await asyncio.sleep(_WORD_SECONDS)
+            now = operation.record
+            silent = time.monotonic() - told
+            try:
+                if now.rows_done != last.rows_done or silent >= _LEAST_WORD_SECONDS:
+                    await asyncio.to_thread(self._records.put, now)
+                    last, told = now, time.monotonic()
+                if await asyncio.to_thread(self._records.asked_to_end, operation.name):
+                    self._tasks[operation.name].cancel()
+                    return
+            except MagnetError as trouble:
+                self._log.warning("a build is not recorded", operation=operation.name, cause=trouble.message)
+
+
+def _recorded(error: BaseException | None) -> RecordedError | None:
+    if error is None:
+        return None
+    if isinstance(error, MagnetError):
+        return RecordedError(type(error).__name__, error.message, error.reason, error.field, error.metadata)
+    return RecordedError("", "", "INTERNAL")
+
+
+def _status(error: RecordedError, identifier: str) -> status_pb2.Status:
+    kind = getattr(errors, error.kind, None) if error.kind in errors.__all__ else None
+    if kind is None:
+        return internal_status(identifier)
+    told = kind(error.message)
+    told.reason, told.field, told.metadata = error.reason, error.field, dict(error.metadata)
+    return status_of(told, identifier)

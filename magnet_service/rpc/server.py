@@ -79,6 +79,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         max_bank_rows=settings.max_bank_rows,
         max_tiles=settings.max_tiles,
         max_memory=settings.max_memory,
+        builder=settings.builder,
     )
     worker = Worker(settings.queue_limit)
     operations = OperationBoard(worker, registry, log)
@@ -206,7 +207,8 @@ def _bind(server: grpc.aio.Server, settings: Settings) -> str:
 
 def _announce(log: structlog.typing.FilteringBoundLogger, settings: Settings, address: str, registry: Registry) -> None:
     memory = f"{registry.max_memory / 2**20:,.0f} MiB"
-    log.info("serving", address=address, store=str(settings.store), max_memory=memory, **registry.stamp())
+    role = "builder" if settings.builder else "reader"
+    log.info("serving", address=address, store=settings.store, role=role, max_memory=memory, **registry.stamp())
     if not _is_loopback(settings.host):
         log.warning("open to the network: calls are neither encrypted nor authenticated", host=settings.host)
 

@@ -25,6 +25,7 @@ from magnet_service.errors import (
     Overloaded,
     Refused,
     UnknownResource,
+    Unreachable,
 )
 from magnet_service.rpc.validation import InvalidRequest
 
@@ -42,6 +43,7 @@ CODES: Mapping[type[MagnetError], grpc.StatusCode] = MappingProxyType(
         OutOfMemory: grpc.StatusCode.RESOURCE_EXHAUSTED,
         OutOfSpace: grpc.StatusCode.RESOURCE_EXHAUSTED,
         Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        Unreachable: grpc.StatusCode.UNAVAILABLE,
         Cancelled: grpc.StatusCode.CANCELLED,
         MagnetError: grpc.StatusCode.INTERNAL,
     }

@@ -5,6 +5,14 @@ from __future__ import annotations
 from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latents, shortfall
 from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.banks.build import Progress, build, compute_rows, engine_for
+from magnet_service.sampling.banks.crew import Crew
+from magnet_service.sampling.banks.holder import this_process
+from magnet_service.sampling.banks.operations import (
+    OperationRecord,
+    OperationRecords,
+    RecordedError,
+    new_operation_name,
+)
 from magnet_service.sampling.banks.rows import Rows
 from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.banks.store import Store
@@ -40,6 +48,7 @@ __all__ = [
     "Box",
     "Cell",
     "ClassBank",
+    "Crew",
     "Diagnostics",
     "DirectDraw",
     "Draw",
@@ -48,9 +57,12 @@ __all__ = [
     "MixtureDraw",
     "NormBoundedNormal",
     "Normal",
+    "OperationRecord",
+    "OperationRecords",
     "Preset",
     "Progress",
     "Pushforward",
+    "RecordedError",
     "ResampledDraw",
     "Resolved",
     "Result",
@@ -79,6 +91,7 @@ __all__ = [
     "judge",
     "log_weights",
     "needed_ess",
+    "new_operation_name",
     "pareto_khat",
     "parse_law",
     "places_of",
@@ -88,6 +101,7 @@ __all__ = [
     "resolve",
     "resolve_classes",
     "shortfall",
+    "this_process",
     "truncated",
     "uniform_domain",
     "uniforms",

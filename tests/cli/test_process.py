@@ -61,7 +61,7 @@ def test_an_interrupted_local_build_ends_in_one_line(repository: Path, tmp_path:
     command = [*MAGNET, "bank", "build", "toy", "--rows", "1000000", "--local", "--repository", str(repository)]
     command += ["--store", str(tmp_path / "store")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        while not list((tmp_path / "store").rglob("manifest.json")):
+        while not list((tmp_path / "store").rglob("manifest/*.json")):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

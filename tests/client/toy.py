@@ -44,5 +44,7 @@ def repository_with_toy(folder: Path) -> Path:
 def served(repository: Path, store: Path, **flags: Any) -> Iterator[str]:
     """Serve a repository from this process, on a free loopback port, and yield the address."""
     chosen = {"max_count": 2000, "log_level": "error", "threads": 1, **flags}
-    with running_server(load_settings(port=0, repositories=[repository], store=store, **chosen)) as address:
+    with running_server(
+        load_settings(port=0, repositories=[repository], store=store, builder=True, **chosen)
+    ) as address:
         yield address

@@ -38,6 +38,7 @@ def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         port=0,
         repositories=[repository],
         store=tmp_path_factory.mktemp("store"),
+        builder=True,
         threads=1,
         drain_seconds=5.0,
         log_level="error",

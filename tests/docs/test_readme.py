@@ -22,7 +22,7 @@ def test_the_code_prints_what_the_readme_says(tmp_path: Path, monkeypatch: pytes
     blocks = re.findall(r"```python\n(.*?)```\s+```text\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) == len(re.findall(r"```python\n", text)) == 1
     monkeypatch.chdir(tmp_path)
-    with running_server(load_settings(port=0, store=tmp_path / "banks", threads=2)) as address:
+    with running_server(load_settings(port=0, store=tmp_path / "banks", builder=True, threads=2)) as address:
         monkeypatch.setenv("MAGNET_ADDRESS", address)
         for code, output in blocks:
             printed = io.StringIO()

@@ -28,6 +28,7 @@ def settings(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Sett
         port=0,
         repositories=[repository],
         store=tmp_path_factory.mktemp("store"),
+        builder=True,
         threads=1,
         max_count=3000,
         drain_seconds=5.0,

@@ -211,7 +211,13 @@ def test_many_clients_at_once_get_what_one_gets(services: Services, bank: str) -
 
 def test_a_full_disk_ends_the_build_and_nothing_else(repository: Path, small_disk: Path) -> None:
     settings = load_settings(
-        port=0, repositories=[repository], store=small_disk / "banks", threads=1, log_level="error", drain_seconds=5
+        port=0,
+        repositories=[repository],
+        store=small_disk / "banks",
+        builder=True,
+        threads=1,
+        log_level="error",
+        drain_seconds=5,
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         services = Services(channel)
@@ -230,7 +236,7 @@ def test_a_full_disk_ends_the_build_and_nothing_else(repository: Path, small_dis
 
 def test_a_damaged_shard_is_named_and_the_server_goes_on(services: Services, settings: Settings) -> None:
     made = build_bank(services, "plain", 64, seed=50)
-    shard = next((settings.store / made.bank_id).glob("rows-*.parquet"))
+    shard = next((Path(settings.store) / made.bank_id / "rows").glob("rows-*.parquet"))
     whole = shard.read_bytes()
     shard.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
     found = failure(lambda: list(services.banks.ReadBank(bank_pb2.ReadBankRequest(bank_id=made.bank_id))))
@@ -240,7 +246,7 @@ def test_a_damaged_shard_is_named_and_the_server_goes_on(services: Services, set
 
 
 def test_a_bank_that_cannot_be_opened_is_told_in_the_list(services: Services, settings: Settings) -> None:
-    folder = settings.store / "00000000000000aa"
+    folder = Path(settings.store) / "00000000000000aa"
     folder.mkdir()
     (folder / "manifest.json").write_text("{")
     listed = services.banks.ListBanks(bank_pb2.ListBanksRequest())

@@ -16,7 +16,7 @@ from tests.rpc.calls import Services, draw, failure
 
 def test_each_call_is_one_line_of_json(repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = load_settings(
-        port=0, repositories=[repository], store=tmp_path, threads=1, log_format="json", max_memory="300M"
+        port=0, repositories=[repository], store=tmp_path, builder=True, threads=1, log_format="json", max_memory="300M"
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         services = Services(channel)
@@ -38,7 +38,7 @@ def test_each_call_is_one_line_of_json(repository: Path, tmp_path: Path, capsys:
 def test_a_server_open_to_the_network_says_so(
     repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = load_settings(host="0.0.0.0", port=0, repositories=[repository], store=tmp_path, threads=1)
+    settings = load_settings(host="0.0.0.0", port=0, repositories=[repository], store=tmp_path, builder=True, threads=1)
     with running_server(settings):
         pass
     assert "neither encrypted nor authenticated" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def test_layers_without_hyperplanes_are_named(tmp_path: Path) -> None:
     export_module(pooled, LATENT_DIM, tmp_path / "generator.pt2")
     add_generator(tmp_path / "repository", "pooled", tmp_path / "generator.pt2", output_range=(-4.0, 4.0))
     settings = load_settings(
-        port=0, repositories=[tmp_path / "repository"], store=tmp_path, threads=1, log_level="error"
+        port=0, repositories=[tmp_path / "repository"], store=tmp_path, builder=True, threads=1, log_level="error"
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         answer = Services(channel).geometry.HyperplaneDistances(distances_request(generator="pooled"))
@@ -220,7 +220,13 @@ def test_what_has_no_distances_is_refused_by_its_field(
 
 def test_an_answer_that_no_message_holds_says_what_to_send(repository: Path, tmp_path: Path) -> None:
     small = load_settings(
-        port=0, repositories=[repository], store=tmp_path, threads=1, max_message_bytes=2**16, log_level="error"
+        port=0,
+        repositories=[repository],
+        store=tmp_path,
+        builder=True,
+        threads=1,
+        max_message_bytes=2**16,
+        log_level="error",
     )
     with running_server(small) as address, grpc.insecure_channel(address) as channel:
         geometry = Services(channel).geometry
@@ -241,7 +247,7 @@ def test_a_generator_that_is_smooth_inside_is_refused_everywhere(tmp_path: Path)
     export_module(bent, LATENT_DIM, tmp_path / "generator.pt2")
     add_generator(tmp_path / "repository", "bent", tmp_path / "generator.pt2", output_range=(-4.0, 4.0))
     settings = load_settings(
-        port=0, repositories=[tmp_path / "repository"], store=tmp_path, threads=1, log_level="error"
+        port=0, repositories=[tmp_path / "repository"], store=tmp_path, builder=True, threads=1, log_level="error"
     )
     latents = tensor(LATENTS, "<f8")
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:

@@ -228,7 +228,7 @@ def test_a_stream_whose_tile_fits_no_message_is_refused_before_its_header(reposi
     export_module(picture(4, shape=(1, 160, 160), smooth=False), LATENT_DIM, tmp_path / "generator.pt2")
     add_generator(tmp_path / "mine", "large", tmp_path / "generator.pt2")
     settings = load_settings(
-        port=0, repositories=[tmp_path / "mine"], store=tmp_path / "store", threads=1, log_level="error",
+        port=0, repositories=[tmp_path / "mine"], store=tmp_path / "store", builder=True, threads=1, log_level="error",
         max_message_bytes=2**20,
     )  # fmt: skip
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:

@@ -70,7 +70,13 @@ def test_listens_on_loopback_only(address: str) -> None:
 
 def test_an_answer_too_large_for_a_message_says_how_many_rows_fit(repository: Path, tmp_path: Path) -> None:
     settings = load_settings(
-        port=0, repositories=[repository], store=tmp_path, threads=1, log_level="error", max_message_bytes=2**16
+        port=0,
+        repositories=[repository],
+        store=tmp_path,
+        builder=True,
+        threads=1,
+        log_level="error",
+        max_message_bytes=2**16,
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         services = Services(channel)
@@ -83,7 +89,14 @@ def test_an_answer_too_large_for_a_message_says_how_many_rows_fit(repository: Pa
 
 def test_a_queue_that_is_full_says_when_to_come_again(repository: Path, tmp_path: Path) -> None:
     settings = load_settings(
-        port=0, repositories=[repository], store=tmp_path, threads=1, log_level="error", queue_limit=1, drain_seconds=5
+        port=0,
+        repositories=[repository],
+        store=tmp_path,
+        builder=True,
+        threads=1,
+        log_level="error",
+        queue_limit=1,
+        drain_seconds=5,
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         services = Services(channel)
@@ -100,7 +113,14 @@ def test_a_queue_that_is_full_says_when_to_come_again(repository: Path, tmp_path
 
 def test_a_client_that_leaves_frees_the_worker(repository: Path, tmp_path: Path) -> None:
     settings = load_settings(
-        port=0, repositories=[repository], store=tmp_path, threads=1, log_level="error", queue_limit=2, drain_seconds=5
+        port=0,
+        repositories=[repository],
+        store=tmp_path,
+        builder=True,
+        threads=1,
+        log_level="error",
+        queue_limit=2,
+        drain_seconds=5,
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         services = Services(channel)
@@ -128,7 +148,7 @@ def test_a_deadline_counts_the_time_in_the_queue(services: Services) -> None:
 
 def test_draining_tells_health_watchers_and_lets_calls_end(repository: Path, tmp_path: Path) -> None:
     settings = load_settings(
-        port=0, repositories=[repository], store=tmp_path, threads=1, log_level="error", drain_seconds=60
+        port=0, repositories=[repository], store=tmp_path, builder=True, threads=1, log_level="error", drain_seconds=60
     )
     seen: list[int] = []
     with contextlib.ExitStack() as server:
@@ -164,7 +184,8 @@ import sys
 from magnet_service.config import load_settings
 from magnet_service.rpc.server import run
 folder, store, seconds = sys.argv[1:]
-settings = load_settings(port=0, repositories=[folder], store=store, threads=1, drain_seconds=float(seconds))
+where = dict(repositories=[folder], store=store, builder=True)
+settings = load_settings(port=0, **where, threads=1, drain_seconds=float(seconds))
 run(settings, lambda address: print(address, flush=True))
 print("ended", flush=True)
 """

@@ -97,7 +97,7 @@ def spherical(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         folder / "repository", "plain", folder / "plain.pt2", prior="sphere(radius=2)", output_range=(-4.0, 4.0)
     )
     settings = load_settings(
-        port=0, repositories=[folder / "repository"], store=folder / "store", threads=1, log_level="error"
+        port=0, repositories=[folder / "repository"], store=folder / "store", builder=True, threads=1, log_level="error"
     )
     with running_server(settings) as address, grpc.insecure_channel(address) as channel:
         yield Services(channel)

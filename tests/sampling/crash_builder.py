@@ -13,17 +13,53 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from magnet_service.geometry import volumes
 from magnet_service.sampling import Bank, build
-from magnet_service.sampling.banks.files import TEMPORARY, write_atomically
+from magnet_service.sampling.banks.local_place import TEMPORARY, LocalPlace
 from tests.sampling.small_bank import create, small_engine, small_generator
+
+Written = TypeVar("Written")
 
 STEPS = (40, 100, 100, 200, 200, 210, 500)
 STAGES = ("before", "torn", "after")
+
+
+class Deadly(LocalPlace):  # type: ignore[misc]  # final for others
+    """A folder that kills its writer at one of the objects stored in it or below."""
+
+    def __init__(self, folder: Path, stage: str, number: int, written: list[str] | None = None) -> None:
+        super().__init__(folder)
+        self.stage, self.number = stage, number
+        self.written: list[str] = [] if written is None else written
+
+    def child(self, name: str) -> Deadly:
+        return Deadly(self.folder / name, self.stage, self.number, self.written)
+
+    def put(self, name: str, data: bytes) -> None:
+        self.deadly(name, data, lambda: LocalPlace.put(self, name, data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        return self.deadly(name, data, lambda: LocalPlace.create(self, name, data))
+
+    def deadly(self, name: str, data: bytes, write: Callable[[], Written]) -> Written:
+        self.written.append(name)
+        now = len(self.written) == self.number
+        if now and self.stage == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if now and self.stage == "torn":
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{TEMPORARY}torn-{name}").write_bytes(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = write()
+        if now and self.stage == "after":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
 
 
 def main(folder: Path, seed: int) -> None:
@@ -35,26 +71,13 @@ def main(folder: Path, seed: int) -> None:
     volumes(generator, torch.zeros(16, 3), engine=engine)
 
     def child(rows: int, stage: str, number: int, delay: float) -> None:
-        seen = 0
-
-        def write(path: Path, data: bytes) -> None:
-            nonlocal seen
-            seen += 1
-            if seen == number and stage == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if seen == number and stage == "torn":
-                path.with_name(TEMPORARY + path.name).write_bytes(data[: len(data) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            write_atomically(path, data)
-            if seen == number and stage == "after":
-                os.kill(os.getpid(), signal.SIGKILL)
-
         end = time.monotonic() + delay
-        for _ in build(bank, generator, engine, rows, progress_rows=16, write=write):
+        place = bank.place if stage == "random" else Deadly(folder, stage, number)
+        for _ in build(Bank.open(place), generator, engine, rows, progress_rows=16):
             while stage == "random" and time.monotonic() > end:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    plans = [(stage, number) for number in (1, 2, 3, 4) for stage in STAGES] + [("random", 0)] * 6
+    plans = [(stage, number) for number in (1, 2, 3, 4, 5) for stage in STAGES] + [("random", 0)] * 6
     source.shuffle(plans)
     for index, (stage, number) in enumerate(plans):
         rows = STEPS[index * len(STEPS) // len(plans)]

@@ -39,9 +39,25 @@ def grow(bank: Bank, generator: Generator, rows: int, progress_rows: int = 32) -
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Digests of everything in a bank's folder but its lock."""
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.name != "lock"
-    }
+    """Digests of everything in a bank's folder but its leases; of manifests the content counts, not the number."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.parent.name != "lease":
+            name = "manifest" if path.parent.name == "manifest" else f"{path.parent.name}/{path.name}"
+            assert name not in found, "two manifests"
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def folder_of(bank: Bank) -> Path:
+    return Path(bank.place.url)
+
+
+def shard_file(bank: Bank, index: int) -> Path:
+    return folder_of(bank) / "rows" / bank.manifest.shards[index].file
+
+
+def manifest_file(bank: Bank) -> Path:
+    """The one manifest of a bank at rest."""
+    (path,) = (folder_of(bank) / "manifest").iterdir()
+    return path

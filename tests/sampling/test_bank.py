@@ -22,7 +22,10 @@ from tests.sampling.small_bank import (
     TILE_ROWS,
     create,
     files,
+    folder_of,
     grow,
+    manifest_file,
+    shard_file,
     small_engine,
     small_generator,
     small_spec,
@@ -78,7 +81,7 @@ def test_leaving_early_loses_the_shard_in_work_at_most(tmp_path: Path, generator
             break
     assert bank.reload().revision == 64
     grown = grow(bank, generator, 200)
-    assert files(grown.folder) == files(grow(create(tmp_path / "whole", generator), generator, 200).folder)
+    assert files(folder_of(grown)) == files(folder_of(grow(create(tmp_path / "whole", generator), generator, 200)))
 
 
 def test_a_stop_is_heard_between_tiles(tmp_path: Path, generator: Generator) -> None:
@@ -114,7 +117,7 @@ def test_rows_cannot_be_written_to(tmp_path: Path, generator: Generator) -> None
 
 def test_a_reader_outlives_the_shard_that_growth_replaces(tmp_path: Path, generator: Generator) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 100)
-    reader = Bank.open(bank.folder)
+    reader = Bank.open(bank.place)
     grow(bank, generator, 120)
     assert len(reader.rows()) == 100
     assert reader.reload().revision == 120
@@ -122,8 +125,8 @@ def test_a_reader_outlives_the_shard_that_growth_replaces(tmp_path: Path, genera
 
 def test_shards_are_parquet_that_others_read(tmp_path: Path, generator: Generator) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 80)
-    table = pq.read_table(bank.folder / bank.manifest.shards[1].file)
-    assert table.column_names == ["latent", "log_volume", "rank", "status"]
+    table = pq.read_table(shard_file(bank, 1))
+    assert table.column_names == ["latent", "log_v_1", "log_v_2", "log_v_3", "rank", "status"]
     assert table.column("latent").to_pylist() == bank.rows().latents[64:].tolist()
 
 
@@ -191,7 +194,7 @@ def test_another_generator_and_another_recipe_are_refused(tmp_path: Path, genera
         build(bank, other, small_engine(bank.spec), 16)
     assert caught.value.reason == "FOREIGN_BANK"
     with pytest.raises(Refused) as caught:
-        Bank.open(bank.folder, expected=small_spec(other))
+        Bank.open(bank.place, expected=small_spec(other))
     assert caught.value.reason == "FOREIGN_BANK"
     with pytest.raises(InvalidInput):
         build(bank, generator, small_engine(bank.spec), 0)
@@ -199,8 +202,8 @@ def test_another_generator_and_another_recipe_are_refused(tmp_path: Path, genera
 
 def test_a_bank_of_another_build_of_torch_is_read_but_not_grown(tmp_path: Path, generator: Generator) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 20)
-    edit(bank.folder, lambda content: content["stamp"].update(torch="0.0"))
-    assert len(Bank.open(bank.folder).rows()) == 20
+    edit(bank, lambda content: content["stamp"].update(torch="0.0"))
+    assert len(Bank.open(bank.place).rows()) == 20
     with pytest.raises(Refused, match=r"torch 0\.0") as caught:
         grow(bank, generator, 40)
     assert caught.value.reason == "OTHER_ENGINE"
@@ -212,14 +215,14 @@ def test_rows_that_exist_are_done_at_once_whoever_computed_or_builds_them(tmp_pa
     next(first)
     assert [state.rows_done for state in build(bank, generator, small_engine(bank.spec), 64)] == [80]
     first.close()  # type: ignore[attr-defined]  # a generator function's iterator
-    edit(bank.folder, lambda content: content["stamp"].update(torch="0.0"))
+    edit(bank, lambda content: content["stamp"].update(torch="0.0"))
     assert [state.rows_done for state in build(bank, generator, small_engine(bank.spec), 80)] == [80]
 
 
 def test_a_bank_deleted_before_its_build_began_is_named(tmp_path: Path, generator: Generator) -> None:
     bank = create(tmp_path / "b", generator)
     steps = build(bank, generator, small_engine(bank.spec), 64)
-    shutil.rmtree(bank.folder)
+    shutil.rmtree(folder_of(bank))
     with pytest.raises(UnknownResource) as caught:
         next(steps)
     assert caught.value.field == "bank_id"
@@ -236,31 +239,31 @@ def test_two_builders_at_once_are_refused(tmp_path: Path, generator: Generator) 
     assert grow(bank, generator, 100).revision == 100
 
 
-def edit(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
-    content = json.loads((folder / "manifest.json").read_text())
+def edit(bank: Bank, change: Callable[[dict[str, object]], object]) -> None:
+    content = json.loads(manifest_file(bank).read_text())
     change(content)
-    (folder / "manifest.json").write_text(json.dumps(content))
+    manifest_file(bank).write_text(json.dumps(content))
 
 
 def test_a_damaged_shard_is_refused_by_name(tmp_path: Path, generator: Generator) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 100)
-    path = bank.folder / bank.manifest.shards[1].file
+    path = shard_file(bank, 1)
     good = path.read_bytes()
     for bad in (good[:-1], good[:50] + bytes([good[50] ^ 1]) + good[51:], b""):
         path.write_bytes(bad)
         with pytest.raises(DamagedData, match=path.name):
-            Bank.open(bank.folder).rows()
+            Bank.open(bank.place).rows()
         with pytest.raises(DamagedData, match=path.name):
             grow(bank, generator, SHARD_ROWS * 2)
     path.unlink()
     with pytest.raises(DamagedData, match=path.name):
-        Bank.open(bank.folder).rows()
+        Bank.open(bank.place).rows()
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda c: c.update(format=2), Refused),
+        (lambda c: c.update(format=3), Refused),
         (lambda c: c.update(format="1"), DamagedData),
         (lambda c: c.pop("format"), DamagedData),
         (lambda c: c.update(id="0" * 16), DamagedData),
@@ -279,17 +282,17 @@ def test_a_manifest_that_is_none_is_refused(
     change: Callable[[dict[str, object]], object], error: type[Exception], tmp_path: Path, generator: Generator
 ) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 100)
-    edit(bank.folder, change)
+    edit(bank, change)
     with pytest.raises(error):
-        Bank.open(bank.folder)
+        Bank.open(bank.place)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"'])
 def test_a_manifest_that_is_not_json_is_refused(text: str, tmp_path: Path, generator: Generator) -> None:
     bank = create(tmp_path / "b", generator)
-    (bank.folder / "manifest.json").write_text(text)
+    manifest_file(bank).write_text(text)
     with pytest.raises(DamagedData):
-        Bank.open(bank.folder)
+        Bank.open(bank.place)
 
 
 def test_no_bank_is_no_bank(tmp_path: Path) -> None:

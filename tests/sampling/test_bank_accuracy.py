@@ -29,7 +29,16 @@ from magnet_service.sampling import (
     shortfall,
 )
 from tests.sampling.nets import generator_of, layers
-from tests.sampling.small_bank import SHARD_ROWS, create, files, grow, small_generator, small_spec
+from tests.sampling.small_bank import (
+    SHARD_ROWS,
+    create,
+    files,
+    folder_of,
+    grow,
+    manifest_file,
+    small_generator,
+    small_spec,
+)
 from tests.sampling.synthetic import DIGEST, rows_of, spec_of
 
 PRIOR = Normal(4)
@@ -93,7 +102,7 @@ def test_a_generator_too_coarse_for_bfloat16_is_computed_in_float32(
     assert bank.spec.precision is Precision.BFLOAT16
     # Grown later, or in steps, it stays one computation.
     whole = build_in(tmp_path / "whole", generator, Precision.BFLOAT16, 150)
-    assert files(grow(bank, generator, 150).folder) == files(whole.folder)
+    assert files(folder_of(grow(bank, generator, 150))) == files(folder_of(whole))
 
 
 def test_the_id_is_that_of_the_arithmetic_asked_for() -> None:
@@ -110,10 +119,10 @@ def test_an_empty_bank_has_measured_nothing(tmp_path: Path) -> None:
 def test_a_bank_from_before_errors_were_measured_is_read_and_grown(tmp_path: Path) -> None:
     generator = small_generator()
     bank = grow(create(tmp_path / "b", generator), generator, 64)
-    content = json.loads((bank.folder / "manifest.json").read_text())
+    content = json.loads(manifest_file(bank).read_text())
     del content["accuracy"]
-    (bank.folder / "manifest.json").write_text(json.dumps(content))
-    old = Bank.open(bank.folder)
+    manifest_file(bank).write_text(json.dumps(content))
+    old = Bank.open(bank.place)
     assert old.manifest.accuracy is None
     assert grow(old, generator, 80).manifest.accuracy == bank.manifest.accuracy
 
@@ -133,10 +142,10 @@ def test_an_infinite_error_is_written_as_json_can() -> None:
 def test_an_accuracy_that_is_none_is_damage(content: object, tmp_path: Path) -> None:
     generator = small_generator()
     bank = grow(create(tmp_path / "b", generator), generator, 20)
-    manifest = json.loads((bank.folder / "manifest.json").read_text())
-    (bank.folder / "manifest.json").write_text(json.dumps({**manifest, "accuracy": content}))
+    manifest = json.loads(manifest_file(bank).read_text())
+    manifest_file(bank).write_text(json.dumps({**manifest, "accuracy": content}))
     with pytest.raises(DamagedData):
-        Bank.open(bank.folder)
+        Bank.open(bank.place)
 
 
 def test_only_bfloat16_has_a_largest_k() -> None:

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +17,7 @@ import pytest
 from magnet_service.errors import OutOfSpace
 from magnet_service.generator import Generator
 from magnet_service.sampling import Bank, build
-from magnet_service.sampling.banks.files import write_atomically
-from tests.sampling.small_bank import SHARD_ROWS, create, files, grow, small_engine, small_generator
+from tests.sampling.small_bank import SHARD_ROWS, create, files, folder_of, grow, small_engine, small_generator
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,28 +46,34 @@ def test_kills_at_any_moment_lose_the_shard_in_work_at_most(seed: int, tmp_path:
         assert event["after"] % SHARD_ROWS == 0 or event["after"] in (event["before"], event["to"], event["before"] + 1)
     grow(Bank.open(folder), generator, 600)
     whole = grow(create(tmp_path / "whole", generator), generator, 600)
-    assert files(folder) == files(whole.folder)
+    assert files(folder) == files(folder_of(whole))
 
 
 @pytest.mark.parametrize("fails_at", [1, 2, 3, 4])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_leaves_the_bank_as_it_was(code: int, fails_at: int, tmp_path: Path, generator: Generator) -> None:
+def test_a_full_disk_leaves_the_bank_as_it_was(
+    code: int, fails_at: int, tmp_path: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 40)
-    calls = 0
+    write, calls = os.fsync, 0
 
-    def write(path: Path, data: bytes) -> None:
+    def full(descriptor: int) -> None:
         nonlocal calls
-        calls += 1
-        if calls == fails_at:
+        # The first two make the lease, its file and its name; of a shard or a manifest only the file is asked for here.
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            calls += 1
+        if calls == fails_at + 1:
             raise OSError(code, os.strerror(code))
-        write_atomically(path, data)
+        write(descriptor)
 
-    with pytest.raises(OutOfSpace, match="no space"):
-        for _ in build(bank, generator, small_engine(bank.spec), 200, write=write):
-            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutOfSpace, match="no space"):
+            for _ in build(bank, generator, small_engine(bank.spec), 200):
+                pass
     assert len(bank.reload().rows()) == (40 if fails_at <= 2 else 64)
-    assert files(grow(bank, generator, 200).folder) == files(
-        grow(create(tmp_path / "w", generator), generator, 200).folder
+    assert files(folder_of(grow(bank, generator, 200))) == files(
+        folder_of(grow(create(tmp_path / "w", generator), generator, 200))
     )
 
 
@@ -91,10 +97,10 @@ def test_a_disk_that_is_really_full(tiny_disk: Path, tmp_path: Path, generator: 
     ballast.write_bytes(bytes(max(0, space.f_bavail * space.f_frsize - 12_000)))
     with pytest.raises(OutOfSpace):
         grow(bank, generator, 5000)
-    kept = Bank.open(bank.folder)
+    kept = Bank.open(bank.place)
     assert kept.revision >= 100
     assert len(kept.rows()) == kept.revision
-    assert not list(bank.folder.glob(".tmp-*"))
+    assert not list(folder_of(bank).rglob(".tmp-*"))
     ballast.unlink()
     whole = grow(create(tmp_path / "w", generator), generator, 300)
-    assert files(grow(kept, generator, 300).folder) == files(whole.folder)
+    assert files(folder_of(grow(kept, generator, 300))) == files(folder_of(whole))

@@ -42,16 +42,15 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         """Starts a build, or joins the same one."""
         wanted = build_from(request)
         build = await self._backend.worker.run(lambda _: self._backend.registry.plan_build(request.generator, wanted))
-        return operation_message(self._backend.operations.start(build))
+        return operation_message(await self._backend.operations.start(build))
 
     async def WatchOperation(
         self, request: bank_pb2.WatchOperationRequest, context: Any
     ) -> AsyncIterator[bank_pb2.WatchOperationResponse]:
         """Follows a build until it ends."""
-        operation = self._backend.operations.get(request.name)
-        async for _ in operation.states():
+        async for state in self._backend.operations.states(request.name):
             yield bank_pb2.WatchOperationResponse(
-                operation=operation_message(operation), progress=progress_message(operation)
+                operation=operation_message(state), progress=progress_message(state.record)
             )
 
     async def GetBank(self, request: bank_pb2.GetBankRequest, context: Any) -> bank_pb2.GetBankResponse:

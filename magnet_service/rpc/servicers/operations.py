@@ -27,7 +27,7 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
 
     async def GetOperation(self, request: operations_pb2.GetOperationRequest, context: Any) -> operations_pb2.Operation:
         """Describes one operation."""
-        return operation_message(self._operations.get(request.name))
+        return operation_message(await self._operations.get(request.name))
 
     async def ListOperations(
         self, request: operations_pb2.ListOperationsRequest, context: Any
@@ -35,24 +35,22 @@ class OperationsServicer(operations_pb2_grpc.OperationsServicer):  # type: ignor
         """Lists operations, the newest first."""
         if request.filter:
             raise InvalidInput("filter is not supported; leave it empty.", field="filter")
-        found, token = self._operations.page(request.page_size, request.page_token)
+        found, token = await self._operations.page(request.page_size, request.page_token)
         return operations_pb2.ListOperationsResponse(operations=map(operation_message, found), next_page_token=token)
 
     async def CancelOperation(self, request: operations_pb2.CancelOperationRequest, context: Any) -> empty_pb2.Empty:
         """Asks an operation to end."""
-        self._operations.cancel(request.name)
+        await self._operations.cancel(request.name)
         return empty_pb2.Empty()
 
     async def DeleteOperation(self, request: operations_pb2.DeleteOperationRequest, context: Any) -> empty_pb2.Empty:
         """Removes an operation from the list; its work goes on."""
-        self._operations.forget(request.name)
+        await self._operations.forget(request.name)
         return empty_pb2.Empty()
 
     async def WaitOperation(
         self, request: operations_pb2.WaitOperationRequest, context: Any
     ) -> operations_pb2.Operation:
         """Waits for the end of an operation, or for the timeout."""
-        operation = self._operations.get(request.name)
         seconds = request.timeout.ToNanoseconds() / 1e9 if request.HasField("timeout") else None
-        await operation.wait(seconds)
-        return operation_message(operation)
+        return operation_message(await self._operations.wait(request.name, seconds))

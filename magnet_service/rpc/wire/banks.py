@@ -7,11 +7,11 @@ from google.longrunning import operations_pb2
 
 from magnet.v1 import bank_pb2, types_pb2
 from magnet_service.registry import Description
-from magnet_service.rpc.operations import BuildOperation
+from magnet_service.rpc.operations import OperationState
 from magnet_service.rpc.wire.conditions import condition_of_text
 from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
 from magnet_service.rpc.wire.tensors import tensor_from
-from magnet_service.sampling import Bank, Rows
+from magnet_service.sampling import Bank, OperationRecord, Rows
 
 __all__ = [
     "bank_message",
@@ -102,27 +102,27 @@ def description_message(found: Description) -> bank_pb2.DescribePolarityResponse
     )
 
 
-def progress_message(operation: BuildOperation) -> bank_pb2.BuildProgress:
+def progress_message(record: OperationRecord) -> bank_pb2.BuildProgress:
     """Writes how far a build is."""
     message = bank_pb2.BuildProgress(
-        bank_id=operation.bank_id,
-        generator=operation.reference,
-        rows_done=operation.rows_done,
-        rows_total=operation.rows_total,
-        rows_per_second=operation.rows_per_second,
-        condition=operation.condition,
+        bank_id=record.bank_id,
+        generator=record.reference,
+        rows_done=record.rows_done,
+        rows_total=record.rows_total,
+        rows_per_second=record.rows_per_second,
+        condition=record.condition,
     )
-    if operation.seconds_left is not None:
-        message.remaining.FromMilliseconds(round(1e3 * operation.seconds_left))
+    if record.seconds_left is not None:
+        message.remaining.FromMilliseconds(round(1e3 * record.seconds_left))
     return message
 
 
-def operation_message(operation: BuildOperation) -> operations_pb2.Operation:
+def operation_message(state: OperationState) -> operations_pb2.Operation:
     """Writes an operation: BuildProgress as metadata, and once done a Bank or an error."""
-    message = operations_pb2.Operation(name=operation.name, done=operation.done)
-    message.metadata.Pack(progress_message(operation))
-    if operation.error is not None:
-        message.error.CopyFrom(operation.error)
-    elif operation.bank is not None:
-        message.response.Pack(bank_message(operation.bank, operation.reference, operation.labels))
+    message = operations_pb2.Operation(name=state.record.name, done=state.record.done)
+    message.metadata.Pack(progress_message(state.record))
+    if state.error is not None:
+        message.error.CopyFrom(state.error)
+    elif state.bank is not None:
+        message.response.Pack(bank_message(state.bank, state.record.reference, state.labels))
     return message

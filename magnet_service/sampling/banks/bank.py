@@ -1,46 +1,43 @@
-"""A bank: stored latents with their log-volumes, in a folder of shards under one manifest."""
+"""A bank: stored latents with their log-volumes, in shards under one manifest, in a folder or at a URL."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from magnet_service.errors import DamagedData, DuplicateResource, InvalidInput, Refused
-from magnet_service.sampling.banks.files import out_of_space, sync_folder
-from magnet_service.sampling.banks.manifest import Manifest, read_manifest, write_manifest
+from magnet_service.sampling.banks.manifest import Manifest, manifest_number, read_manifest, write_manifest
+from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.rows import Rows, concatenate
 from magnet_service.sampling.banks.shard import read_shard
 from magnet_service.sampling.banks.spec import BankSpec
 
-__all__ = ["NEW", "SHARD_ROWS", "Bank"]
+__all__ = ["SHARD_ROWS", "Bank"]
 
 SHARD_ROWS = 10_240
-NEW = ".new-"
 
 
 class Bank:
     """A bank as it stood when it was opened: rows may be added behind them, never changed.
 
     Arguments:
-        folder: where it lies.
+        place: where it lies.
         manifest: what it held when opened.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.folder = folder
+    def __init__(self, place: Place, manifest: Manifest) -> None:
+        self.place = place
         self.manifest = manifest
         self._rows: Rows | None = None
 
     @staticmethod
-    def open(folder: Path, expected: BankSpec | None = None) -> Bank:
-        """The bank in a folder.
+    def open(where: str | Path | Place, expected: BankSpec | None = None) -> Bank:
+        """The bank at a place.
 
         Arguments:
-            folder: the bank's folder.
+            where: the bank's folder or URL.
             expected: recipe that it must have.
 
         Returns:
@@ -48,23 +45,27 @@ class Bank:
 
         Raises:
             UnknownResource: no bank there.
-            Refused: a later format (NEWER_FORMAT) or another bank than expected (FOREIGN_BANK).
+            Refused: another format (NEWER_FORMAT, OLDER_FORMAT) or another bank than expected (FOREIGN_BANK).
             DamagedData: a manifest that is not one.
+            Unreachable: the store does not answer.
 
         Accuracy:
             Exact.
         """
-        manifest = read_manifest(folder)
+        place = place_of(where)
+        manifest = read_manifest(place)
         if expected is not None and manifest.spec != expected:
-            raise Refused(f"{folder.name} holds bank {manifest.spec.id}, not {expected.id}", reason="FOREIGN_BANK")
-        return Bank(folder, manifest)
+            raise Refused(f"{place.name} holds bank {manifest.spec.id}, not {expected.id}", reason="FOREIGN_BANK")
+        return Bank(place, manifest)
 
     @staticmethod
-    def create(folder: Path, spec: BankSpec, *, stamp: Mapping[str, str], shard_rows: int = SHARD_ROWS) -> Bank:
-        """An empty bank in a new folder, which appears whole or not at all.
+    def create(
+        where: str | Path | Place, spec: BankSpec, *, stamp: Mapping[str, str], shard_rows: int = SHARD_ROWS
+    ) -> Bank:
+        """An empty bank at a place, which appears whole or not at all.
 
         Arguments:
-            folder: must not exist.
+            where: a folder or URL that holds no bank.
             spec: the bank's recipe.
             stamp: of the engine that will compute it, from `geometry.stamp`.
             shard_rows: rows of a full shard, a multiple of the tile rows.
@@ -73,29 +74,25 @@ class Bank:
             The bank.
 
         Raises:
-            DuplicateResource: the folder exists.
+            DuplicateResource: a bank is there.
             InvalidInput: shards that are not whole tiles; field `shard_rows`.
             OutOfSpace: the device is full; nothing is left behind.
+            Unreachable: the store does not answer.
 
         Accuracy:
             Exact.
         """
-        manifest = Manifest(spec, dict(stamp), shard_rows, ())
-        if folder.exists():
-            raise DuplicateResource(f"bank {folder.name} exists: open it", field="bank_id")
-        with out_of_space(folder.name):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=NEW, dir=folder.parent))
+        manifest, place = Manifest(spec, dict(stamp), shard_rows, ()), place_of(where)
+        taken = DuplicateResource(f"bank {place.name} exists: open it", field="bank_id")
+        if manifest_number(place):
+            raise taken
         try:
-            # mkdtemp makes folders for its user alone; banks are read by others too.
-            temporary.chmod(0o755)
-            write_manifest(temporary, manifest)
-            temporary.rename(folder)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        sync_folder(folder.parent)
-        return Bank(folder, manifest)
+            write_manifest(place, 1, manifest)
+        except Refused as error:
+            if error.reason != "LEASE_LOST":
+                raise
+            raise taken from error
+        return Bank(place, manifest)
 
     @property
     def spec(self) -> BankSpec:
@@ -119,7 +116,7 @@ class Bank:
 
     def reload(self) -> Bank:
         """The bank as it stands now."""
-        return Bank.open(self.folder, self.spec)
+        return Bank.open(self.place, self.spec)
 
     def rows(self, revision: int | None = None) -> Rows:
         """The first rows, from memory after the first call.
@@ -142,20 +139,20 @@ class Bank:
                 f"bank_revision is {revision}: bank {self.id} holds {self.revision} rows", field="bank_revision"
             )
         if self._rows is None:
-            self._rows = _read(self.folder, self.manifest)
+            self._rows = _read(self.place, self.manifest)
         return self._rows if revision is None else self._rows.first(revision)
 
 
-def _read(folder: Path, manifest: Manifest) -> Rows:
+def _read(place: Place, manifest: Manifest) -> Rows:
     law = manifest.spec.base_law
     try:
-        shards = [read_shard(folder, shard, law.dim, law.columns) for shard in manifest.shards]
+        shards = [read_shard(place, manifest, shard) for shard in manifest.shards]
     except FileNotFoundError as error:
         # A builder may have replaced the short last shard by a longer one, whose first rows are the same.
-        later = read_manifest(folder)
+        later = read_manifest(place)
         if later.spec != manifest.spec or later.shards == manifest.shards:
-            raise DamagedData(f"shard {Path(error.filename).name} of bank {folder.name} is missing") from error
-        return _read(folder, later).first(manifest.rows)
+            raise DamagedData(f"a shard of bank {place.name} is missing: {error}") from error
+        return _read(place, later).first(manifest.rows)
     return _frozen(concatenate([_empty(law.dim, law.columns), *shards]))
 
 

@@ -1,32 +1,30 @@
-"""Building a bank: whole tiles in order, a shard at a time, each step atomic."""
+"""Building a bank: whole tiles, put together to shards that are stored one by one, each step atomic."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Generator as Steps
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from magnet_service.errors import InvalidInput, Refused, UnknownResource
-from magnet_service.generator import Generator
+from magnet_service.errors import InvalidInput, Refused
+from magnet_service.generator import Generator, Precision
 from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
 from magnet_service.sampling.accuracy import Accuracy, probing
 from magnet_service.sampling.banks.bank import Bank
-from magnet_service.sampling.banks.files import Writer, locked, out_of_space, remove_temporary, write_atomically
-from magnet_service.sampling.banks.manifest import MANIFEST, Manifest, read_manifest, write_manifest
-from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows, concatenate
-from magnet_service.sampling.banks.shard import encode, entry_of, read_shard
+from magnet_service.sampling.banks.crew import Crew, StopSignal
+from magnet_service.sampling.banks.growth import Growth
+from magnet_service.sampling.banks.lease import LEASE_SECONDS, Lease
+from magnet_service.sampling.banks.manifest import Manifest
+from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows
 from magnet_service.sampling.banks.spec import BankSpec
-from magnet_service.sampling.law import Law
 from magnet_service.sampling.mapping import bound
 
-__all__ = ["LOCK", "PROGRESS_ROWS", "Progress", "build", "compute_rows", "engine_for"]
+__all__ = ["PROGRESS_ROWS", "Progress", "build", "compute_rows", "engine_for"]
 
-LOCK = "lock"
 PROGRESS_ROWS = 128
 
 
@@ -54,9 +52,10 @@ def build(
     engine: Engine,
     to_rows: int,
     *,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: StopSignal | None = None,
     progress_rows: int = PROGRESS_ROWS,
-    write: Writer = write_atomically,
+    crew: Callable[[Precision], Crew] | None = None,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Iterator[Progress]:
     """Grows a bank to a number of rows, yielding after every few tiles so that others can have the device between them.
 
@@ -71,20 +70,22 @@ def build(
         engine: of its recipe, on a device of its kind.
         to_rows: rows wanted in all; a bank that holds as many stays as it is.
         should_stop: asked between tiles.
-        progress_rows: rows between two yields, rounded up to whole tiles.
-        write: how files are put in place.
+        progress_rows: rows between two yields and of a worker's span, rounded up to whole tiles.
+        crew: makes the workers that compute rows in an arithmetic; this process where None.
+        lease_seconds: after which another may go on where this writer was killed.
 
     Returns:
-        Progress, first of what is there already. A shard counts when it and the manifest are on the device: leaving the
-        iterator early, or a kill at any moment, loses at most the shard in work.
+        Progress, first of what is there already. A shard counts when it and the manifest are stored: leaving the
+        iterator early, or a kill at any moment, loses at most the shards in work.
 
     Raises:
         InvalidInput: to_rows below 1.
         UnknownResource: the bank was deleted meanwhile; field `bank_id`.
         Refused: another generator or engine than the recipe's (FOREIGN_BANK), another engine or torch build,
-            instruction set or device than the rows before (OTHER_ENGINE), or another builder at work (BUSY).
+            instruction set or device than the rows before (OTHER_ENGINE), rows that were imported (IMPORTED), another
+            builder at work (BUSY), or this one's lease lost to another (LEASE_LOST).
         DamagedData: the short last shard is not what the manifest says.
-        OutOfSpace: the device is full; the bank stays readable as it was.
+        OutOfSpace, Unreachable: the store is full or does not answer; the bank stays readable as it was.
         Cancelled: should_stop turned true.
 
     Accuracy:
@@ -94,7 +95,7 @@ def build(
         raise InvalidInput(f"rows is {to_rows}: write 1 or more", field="rows")
     _check_recipe(bank, generator, engine)
     chunk = -(-progress_rows // engine.tile_rows) * engine.tile_rows
-    return _grow(bank, generator, engine, to_rows, should_stop, chunk, write)
+    return _grow(bank, generator, engine, to_rows, should_stop, chunk, crew, lease_seconds)
 
 
 def compute_rows(
@@ -103,7 +104,7 @@ def compute_rows(
     spec: BankSpec,
     start: int,
     stop: int,
-    should_stop: Callable[[], bool] | None = None,
+    should_stop: StopSignal | None = None,
 ) -> Rows:
     """Rows start to stop - 1 of a recipe, computed; start must begin a tile.
 
@@ -147,48 +148,52 @@ def _grow(
     generator: Generator,
     engine: Engine,
     to_rows: int,
-    should_stop: Callable[[], bool] | None,
+    should_stop: StopSignal | None,
     chunk: int,
-    write: Writer,
+    crew: Callable[[Precision], Crew] | None,
+    lease_seconds: float,
 ) -> Iterator[Progress]:
-    manifest = read_manifest(bank.folder)
-    if manifest.rows >= to_rows:
+    rows = bank.reload().revision
+    if rows >= to_rows:
         # Nothing is computed, so it matters neither who computed the rows nor who is at work on more of them.
-        yield Progress(manifest.rows, manifest.rows)
+        yield Progress(rows, rows)
         return
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(bank.folder / LOCK, f"bank {bank.id}"))
-        except FileNotFoundError:
-            raise UnknownResource(
-                f"bank {bank.id} was deleted before its build began: build it again", field="bank_id"
-            ) from None
-        manifest = read_manifest(bank.folder)
-        _check_stamp(manifest, engine)
-        _clean(bank.folder, manifest)
-        state = Progress(manifest.rows, max(to_rows, manifest.rows))
-        yield state
-        if manifest.accuracy is None:
-            law, manifold = manifest.spec.base_law, manifest.spec.manifold
+    with Lease(bank.place, f"bank {bank.id}", lease_seconds) as lease:
+        growth = Growth(bank.place, lease, to_rows)
+        _check_stamp(growth.manifest, engine)
+        yield (state := Progress(growth.rows_done, max(to_rows, growth.rows_done)))
+        if growth.manifest.accuracy is None:
+            law, manifold = bank.spec.base_law, bank.spec.manifold
             steps = probing(generator, engine, law, manifold, step_rows=chunk, should_stop=should_stop)
-            manifest = replace(manifest, accuracy=(yield from _told(steps, state)))
-        engine = replace(engine, precision=manifest.precision_used)
-        while manifest.rows < to_rows:
-            shard = manifest.rows // manifest.shard_rows
-            first, row = shard * manifest.shard_rows, manifest.rows
-            stop = min(first + manifest.shard_rows, to_rows)
-            parts = [_short_shard(bank.folder, manifest, manifest.spec.base_law)] if row > first else []
-            while row < stop:
-                # A last tile that was stored in part is computed again, whole: same rows, same places, same bytes.
-                start = row - row % engine.tile_rows
-                end = min(start + chunk, stop)
-                computed = compute_rows(generator, engine, manifest.spec, start, end, should_stop)
-                parts.append(computed.span(row - start, end - start))
-                row = end
-                if row < stop:
-                    yield Progress(row, to_rows)
-            manifest = _store(bank.folder, manifest, shard, concatenate(parts), write)
-            yield Progress(manifest.rows, to_rows)
+            growth.measured((yield from _told(steps, state)))
+        precision = growth.manifest.precision_used
+        workers = (
+            _Inline(generator, replace(engine, precision=precision), bank.spec) if crew is None else crew(precision)
+        )
+        with closing(workers):
+            for start, found in workers.compute(growth.spans(chunk), should_stop):
+                growth.add(start, found)
+                yield Progress(growth.rows_done, to_rows)
+        growth.close()
+        yield Progress(growth.rows_done, to_rows)
+
+
+@dataclass(frozen=True)
+class _Inline:
+    """This process as the only worker."""
+
+    generator: Generator
+    engine: Engine
+    spec: BankSpec
+
+    def compute(
+        self, spans: Iterable[tuple[int, int]], should_stop: StopSignal | None = None
+    ) -> Iterator[tuple[int, Rows]]:
+        for start, stop in spans:
+            yield start, compute_rows(self.generator, self.engine, self.spec, start, stop, should_stop)
+
+    def close(self) -> None:
+        """Nothing is left to end."""
 
 
 def _told(steps: Steps[None, None, Accuracy], state: Progress) -> Steps[Progress, None, Accuracy]:
@@ -200,31 +205,6 @@ def _told(steps: Steps[None, None, Accuracy], state: Progress) -> Steps[Progress
             accuracy: Accuracy = end.value
             return accuracy
         yield state
-
-
-def _store(folder: Path, manifest: Manifest, shard: int, rows: Rows, write: Writer) -> Manifest:
-    data = encode(rows)
-    entry = entry_of(shard * manifest.shard_rows, len(rows), data)
-    grown = replace(manifest, shards=(*manifest.shards[:shard], entry))
-    with out_of_space(entry.file):
-        write(folder / entry.file, data)
-        write_manifest(folder, grown, write)
-    for old in manifest.shards[shard:]:
-        (folder / old.file).unlink(missing_ok=True)
-    return grown
-
-
-def _short_shard(folder: Path, manifest: Manifest, law: Law) -> Rows:
-    return read_shard(folder, manifest.shards[-1], law.dim, law.columns)
-
-
-def _clean(folder: Path, manifest: Manifest) -> None:
-    # What a killed builder left: temporary files, a shard whose manifest never came, one that it was about to delete.
-    remove_temporary(folder)
-    kept = {MANIFEST, LOCK, *(shard.file for shard in manifest.shards)}
-    for path in folder.glob("rows-*.parquet"):
-        if path.name not in kept:
-            path.unlink(missing_ok=True)
 
 
 def _check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
 from magnet_service.generator import Manifold, Precision
 from magnet_service.sampling.accuracy import Accuracy
-from magnet_service.sampling.banks.files import Writer, write_atomically
+from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.spec import BankSpec
 
-__all__ = ["FORMAT", "MANIFEST", "Manifest", "ShardEntry", "read_manifest", "write_manifest"]
+__all__ = ["FORMAT", "MANIFESTS", "Manifest", "ShardEntry", "manifest_number", "read_manifest", "write_manifest"]
 
-FORMAT = 1
-MANIFEST = "manifest.json"
+FORMAT = 2
+MANIFESTS = "manifest"
+_NAME = re.compile(r"\d{12}\.json")
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ShardEntry:
     """One shard.
 
     Attributes:
-        file: its name in the bank's folder.
+        file: its name in the bank's folder of rows.
         first: its first row.
         count: its rows.
         sha256: digest of its bytes, hexadecimal.
@@ -40,7 +42,7 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `manifest.json`.
+    """What a bank's place says of it.
 
     Attributes:
         spec: the bank's recipe.
@@ -76,19 +78,23 @@ class Manifest:
         return sum(shard.count for shard in self.shards)
 
 
-def write_manifest(folder: Path, manifest: Manifest, write: Writer = write_atomically) -> None:
-    """Puts a manifest in place of the one before, atomically.
+def write_manifest(bank: Place, number: int, manifest: Manifest) -> None:
+    """Stores a manifest under a number that must be free, and removes those of smaller numbers.
+
+    Manifests of a bank are numbered, and the highest number is the one in force. A writer that stalled while another
+    took its place finds its next number taken, or lays its manifest below the one in force: it can replace nothing.
 
     Arguments:
-        folder: the bank's folder.
+        bank: the bank's place.
+        number: one above that of the manifest in force.
         manifest: what to write.
-        write: how files are put in place.
 
     Returns:
-        Nothing.
+        Nothing; from now on readers see it.
 
     Raises:
-        OutOfSpace: the device is full; the manifest before stays.
+        Refused: another writer has written that number; reason LEASE_LOST.
+        OutOfSpace, Unreachable: the store's; the manifest before stays in force.
 
     Accuracy:
         Equal manifests are equal bytes.
@@ -102,51 +108,80 @@ def write_manifest(folder: Path, manifest: Manifest, write: Writer = write_atomi
         "shards": [asdict(shard) for shard in manifest.shards],
         "accuracy": None if manifest.accuracy is None else manifest.accuracy.content(),
     }
-    write(folder / MANIFEST, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+    place = bank.child(MANIFESTS)
+    if not place.create(_name(number), (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()):
+        raise Refused(
+            f"bank {bank.name} was written by another: build again to go on from what it stored", reason="LEASE_LOST"
+        )
+    for name in place.names():
+        if _NAME.fullmatch(name) and name < _name(number):
+            place.remove(name)
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bank's folder.
+def manifest_number(bank: Place) -> int:
+    """The number of the manifest in force; 0 where there is none."""
+    names = [name for name in bank.child(MANIFESTS).names() if _NAME.fullmatch(name)]
+    return int(names[-1].removesuffix(".json")) if names else 0
+
+
+def read_manifest(bank: Place, number: int | None = None) -> Manifest:
+    """The manifest of a bank.
 
     Arguments:
-        folder: the bank's folder.
+        bank: the bank's place.
+        number: of a manifest that was in force a moment ago; looked up where None.
 
     Returns:
-        The manifest, consistent in itself.
+        The manifest in force, consistent in itself.
 
     Raises:
-        UnknownResource: no manifest there.
-        Refused: written by a later version; reason NEWER_FORMAT.
+        UnknownResource: no manifest there; field `bank_id`.
+        Refused: written by a later version (NEWER_FORMAT), or before banks could lie elsewhere (OLDER_FORMAT).
         DamagedData: not what this program writes, or its id is not the digest of its recipe.
 
     Accuracy:
         Exact.
     """
-    path = folder / MANIFEST
+    number = manifest_number(bank) if number is None else number
+    while number:
+        try:
+            return _checked(bank, _name(number), bank.child(MANIFESTS).read(_name(number)))
+        except FileNotFoundError:
+            number = manifest_number(bank)  # its writer has put a later one in its place
+    if "manifest.json" in bank.names():
+        raise Refused(
+            f"bank {bank.name} is of format 1, which is no longer read: delete it and build it again",
+            reason="OLDER_FORMAT",
+        )
+    raise UnknownResource(f"{bank.name} holds no bank: it has no manifest", field="bank_id")
+
+
+def _checked(bank: Place, name: str, data: bytes) -> Manifest:
+    where = f"{MANIFESTS}/{name} of bank {bank.name}"
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise UnknownResource(f"{folder.name} holds no bank: it has no {MANIFEST}", field="bank_id") from None
+        content = json.loads(data)
     except ValueError as error:
-        raise DamagedData(f"{path.name} of bank {folder.name} is not JSON: {error}") from error
+        raise DamagedData(f"{where} is not JSON: {error}") from error
     version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(version, int):
-        raise DamagedData(f"{path.name} of bank {folder.name} names no format")
+        raise DamagedData(f"{where} names no format")
     if version > FORMAT:
         raise Refused(
-            f"bank {folder.name} is of format {version}, this program reads up to {FORMAT}: use a later one",
+            f"bank {bank.name} is of format {version}, this program reads up to {FORMAT}: use a later one",
             reason="NEWER_FORMAT",
         )
     try:
         manifest = _parse(content)
-        _check_shards(folder, manifest)
     except (KeyError, TypeError, ValueError, InvalidInput) as error:
-        raise DamagedData(f"{path.name} of bank {folder.name} is not a bank's: {error!r}") from error
+        raise DamagedData(f"{where} is not a bank's: {error!r}") from error
+    _check_shards(where, manifest)
     if content.get("id") != manifest.spec.id:
-        raise DamagedData(
-            f"{path.name} of bank {folder.name} says id {content.get('id')}, its recipe has {manifest.spec.id}"
-        )
+        raise DamagedData(f"{where} says id {content.get('id')}, its recipe has {manifest.spec.id}")
     return manifest
+
+
+def _name(number: int) -> str:
+    return f"{number:012d}.json"
 
 
 def _parse(content: dict[str, Any]) -> Manifest:
@@ -162,13 +197,13 @@ def _parse(content: dict[str, Any]) -> Manifest:
     )
 
 
-def _check_shards(folder: Path, manifest: Manifest) -> None:
+def _check_shards(where: str, manifest: Manifest) -> None:
     row = 0
     for index, shard in enumerate(manifest.shards):
         last = index == len(manifest.shards) - 1
         full = shard.count == manifest.shard_rows
         # A name with a folder in it would read files from elsewhere.
-        plain = Path(shard.file).name == shard.file
+        plain = PurePath(shard.file).name == shard.file
         if shard.first != row or not plain or not (full or (last and 0 < shard.count < manifest.shard_rows)):
-            raise DamagedData(f"{MANIFEST} of bank {folder.name} lists shards with gaps: {shard.file} at row {row}")
+            raise DamagedData(f"{where} lists shards with gaps: {shard.file} at row {row}")
         row += shard.count

@@ -1,37 +1,41 @@
-"""Where banks lie: a local folder with one folder a bank."""
+"""Where banks lie: a folder, or a prefix of an object store, with one folder a bank."""
 
 from __future__ import annotations
 
 import re
-import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from magnet_service.errors import DuplicateResource, InvalidInput, MagnetError, Refused, UnknownResource
-from magnet_service.sampling.banks.bank import NEW, SHARD_ROWS, Bank
-from magnet_service.sampling.banks.build import LOCK
-from magnet_service.sampling.banks.files import locked
+from magnet_service.errors import DuplicateResource, MagnetError, Refused, UnknownResource
+from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
+from magnet_service.sampling.banks.lease import Lease
+from magnet_service.sampling.banks.local_place import LocalPlace
+from magnet_service.sampling.banks.manifest import MANIFESTS, Manifest, manifest_number, read_manifest
+from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.spec import BankSpec
 
 __all__ = ["Store"]
 
 _ID = re.compile(r"[0-9a-f]{16}")
-_DELETED = ".deleted-"
+# An object store is asked for its banks at most so often, in seconds; a bank named is looked up at once.
+_GLANCE_SECONDS = 2.0
 
 
 class Store:
-    """Banks by id under one folder, created when the first bank is.
+    """Banks by id at one place, made when the first bank is. Manifests that it has seen are not read again.
 
     Arguments:
-        place: a path or a `file://` URL.
+        where: a path, a `file://` URL, or one that fsspec knows, as `s3://bucket/banks`.
 
     Raises:
-        InvalidInput: a URL of another kind; field `store`.
+        InvalidInput: a URL of an unknown kind; field `store`.
     """
 
-    def __init__(self, place: str | Path) -> None:
-        self.root = _local(place)
+    def __init__(self, where: str | Path | Place) -> None:
+        self.place = place_of(where)
+        self._seen: dict[str, tuple[int, Manifest]] = {}
+        self._names: tuple[float, tuple[str, ...]] = (-_GLANCE_SECONDS, ())
 
     def banks(self) -> tuple[Bank, ...]:
         """All banks that can be opened, by id; those that cannot are told by `unreadable`."""
@@ -40,6 +44,21 @@ class Store:
     def unreadable(self) -> dict[str, MagnetError]:
         """Why each of the other banks cannot be opened, by id."""
         return {name: found for name, found in self._all().items() if isinstance(found, MagnetError)}
+
+    def glance(self) -> tuple[Bank, ...]:
+        """The banks as last seen, by id: new ones and those without rows are looked at, the others are not.
+
+        For choosing among recipes, which never change: of many banks in an object store this is one request, or none
+        within two seconds.
+        """
+        known = {name: seen for name, seen in self._seen.items() if seen[1].rows}
+        found = []
+        for name in self._listed(fresh=isinstance(self.place, LocalPlace)):
+            try:
+                found.append(Bank(self.place.child(name), known[name][1]) if name in known else self.open(name))
+            except MagnetError:  # `unreadable` tells of it
+                continue
+        return tuple(found)
 
     def open(self, bank_id: str) -> Bank:
         """The bank of an id.
@@ -52,20 +71,25 @@ class Store:
 
         Raises:
             UnknownResource: no such bank; the message lists those there are. Field `bank_id`.
-            Refused: the folder holds another bank (FOREIGN_BANK) or a later format (NEWER_FORMAT).
+            Refused: the folder holds another bank (FOREIGN_BANK) or another format (NEWER_FORMAT, OLDER_FORMAT).
             DamagedData: its manifest is not one.
+            Unreachable: the store does not answer.
 
         Accuracy:
             Exact.
         """
-        folder = self.root / bank_id
-        if not _ID.fullmatch(bank_id) or not folder.is_dir():
-            known = ", ".join(self._names()) or "none"
-            raise UnknownResource(f"no bank {bank_id!r}: there are {known}", field="bank_id")
-        bank = Bank.open(folder)
-        if bank.id != bank_id:
-            raise Refused(f"folder {bank_id} holds bank {bank.id}: it was renamed or copied", reason="FOREIGN_BANK")
-        return bank
+        place = self._existing(bank_id)
+        number = manifest_number(place)
+        seen = self._seen.get(bank_id)
+        if seen is not None and seen[0] == number > 0:
+            return Bank(place, seen[1])
+        manifest = read_manifest(place, number)
+        if manifest.spec.id != bank_id:
+            raise Refused(
+                f"folder {bank_id} holds bank {manifest.spec.id}: it was renamed or copied", reason="FOREIGN_BANK"
+            )
+        self._seen[bank_id] = (number, manifest)
+        return Bank(place, manifest)
 
     def create(self, spec: BankSpec, *, stamp: Mapping[str, str], shard_rows: int = SHARD_ROWS) -> Bank:
         """An empty bank of a recipe.
@@ -80,25 +104,20 @@ class Store:
 
         Raises:
             DuplicateResource: it exists.
-            InvalidInput, OutOfSpace: as `Bank.create`.
-            Refused: another writer at work on the store; reason BUSY.
+            InvalidInput, OutOfSpace, Unreachable: as `Bank.create`.
 
         Accuracy:
             Exact.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with locked(self.root / f".{LOCK}", "the store"):
-            self._sweep()
-            return Bank.create(self.root / spec.id, spec, stamp=stamp, shard_rows=shard_rows)
+        self._names = (-_GLANCE_SECONDS, ())
+        return Bank.create(self.place.child(spec.id), spec, stamp=stamp, shard_rows=shard_rows)
 
     def ensure(self, spec: BankSpec, *, stamp: Mapping[str, str], shard_rows: int = SHARD_ROWS) -> Bank:
         """The bank of a recipe, created when missing; raises as `open` and `create`."""
-        if not (self.root / spec.id).is_dir():
-            try:
-                return self.create(spec, stamp=stamp, shard_rows=shard_rows)
-            except DuplicateResource:
-                pass
-        return self.open(spec.id)
+        try:
+            return self.create(spec, stamp=stamp, shard_rows=shard_rows)
+        except DuplicateResource:
+            return self.open(spec.id)
 
     def delete(self, bank_id: str) -> None:
         """Removes a bank, damaged or not.
@@ -107,51 +126,46 @@ class Store:
             bank_id: 16 hexadecimal digits.
 
         Returns:
-            Nothing; from the first rename on the bank is gone.
+            Nothing; once its manifest is removed the bank is gone.
 
         Raises:
             UnknownResource: no such bank; field `bank_id`.
-            Refused: a builder or another writer is at work on it; reason BUSY.
+            Refused: a writer is at work on it; reason BUSY.
+            Unreachable: the store does not answer.
 
         Accuracy:
             Not applicable.
         """
-        folder = self.root / bank_id
-        if not _ID.fullmatch(bank_id) or not folder.is_dir():
-            known = ", ".join(self._names()) or "none"
-            raise UnknownResource(f"no bank {bank_id!r}: there are {known}", field="bank_id")
-        with locked(self.root / f".{LOCK}", "the store"), locked(folder / LOCK, f"bank {bank_id}"):
-            self._sweep()
-            folder.rename(self.root / f"{_DELETED}{bank_id}")
-            self._sweep()
+        place = self._existing(bank_id)
+        with Lease(place, f"bank {bank_id}"):
+            place.child(MANIFESTS).remove_all()
+            self._seen.pop(bank_id, None)
+            self._names = (-_GLANCE_SECONDS, ())
+            place.remove_all()
 
-    def _names(self) -> list[str]:
-        if not self.root.is_dir():
-            return []
-        return sorted(path.name for path in self.root.iterdir() if _ID.fullmatch(path.name) and path.is_dir())
+    def _existing(self, bank_id: str) -> Place:
+        """The place of a bank that is there, readable or not."""
+        place = self.place.child(bank_id)
+        if not _ID.fullmatch(bank_id) or not (manifest_number(place) or place.names()):
+            known = ", ".join(self._listed()) or "none"
+            raise UnknownResource(f"no bank {bank_id!r}: there are {known}", field="bank_id")
+        return place
+
+    def _listed(self, *, fresh: bool = True) -> tuple[str, ...]:
+        asked, names = self._names
+        if fresh or time.monotonic() - asked >= _GLANCE_SECONDS:
+            names = tuple(name for name in self.place.folders() if _ID.fullmatch(name))
+            self._names = (time.monotonic(), names)
+            self._seen = {name: seen for name, seen in self._seen.items() if name in names}
+        return names
 
     def _all(self) -> dict[str, Bank | MagnetError]:
         found: dict[str, Bank | MagnetError] = {}
-        for name in self._names():
+        for name in self._listed():
             try:
                 found[name] = self.open(name)
+            except UnknownResource:  # what a killed deletion left, or a bank that is just being made
+                continue
             except MagnetError as error:
                 found[name] = error
         return found
-
-    def _sweep(self) -> None:
-        # What killed writers left; the caller holds the store's lock.
-        for prefix in (NEW, _DELETED):
-            for leftover in self.root.glob(prefix + "*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _local(place: str | Path) -> Path:
-    if isinstance(place, Path):
-        return place
-    parts = urlsplit(place)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
-    if "://" in place:
-        raise InvalidInput(f"the store is {place!r}: write a path or a file:// URL", field="store")
-    return Path(place)
