@@ -23,7 +23,7 @@ from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows
 from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.mapping import bound
 
-__all__ = ["PROGRESS_ROWS", "Progress", "build", "compute_rows", "engine_for"]
+__all__ = ["PROGRESS_ROWS", "Progress", "build", "check_recipe", "check_stamp", "compute_rows", "engine_for"]
 
 PROGRESS_ROWS = 128
 
@@ -93,7 +93,7 @@ def build(
     """
     if to_rows < 1:
         raise InvalidInput(f"rows is {to_rows}: write 1 or more", field="rows")
-    _check_recipe(bank, generator, engine)
+    check_recipe(bank, generator, engine)
     chunk = -(-progress_rows // engine.tile_rows) * engine.tile_rows
     return _grow(bank, generator, engine, to_rows, should_stop, chunk, crew, lease_seconds)
 
@@ -160,7 +160,7 @@ def _grow(
         return
     with Lease(bank.place, f"bank {bank.id}", lease_seconds) as lease:
         growth = Growth(bank.place, lease, to_rows)
-        _check_stamp(growth.manifest, engine)
+        check_stamp(growth.manifest, engine)
         yield (state := Progress(growth.rows_done, max(to_rows, growth.rows_done)))
         if growth.manifest.accuracy is None:
             law, manifold = bank.spec.base_law, bank.spec.manifold
@@ -207,7 +207,8 @@ def _told(steps: Steps[None, None, Accuracy], state: Progress) -> Steps[Progress
         yield state
 
 
-def _check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:
+def check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:
+    """Refused (FOREIGN_BANK) where generator or engine are not those of a bank's recipe."""
     spec = bank.spec
     pairs = {
         "generator": (spec.generator_digest[:16], generator.digest[:16]),
@@ -222,7 +223,8 @@ def _check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:
             raise Refused(f"bank {bank.id} is of {name} {wanted}, this is {found}", reason="FOREIGN_BANK")
 
 
-def _check_stamp(manifest: Manifest, engine: Engine) -> None:
+def check_stamp(manifest: Manifest, engine: Engine) -> None:
+    """Refused (OTHER_ENGINE) where this engine would give a bank's rows other last bits."""
     here = stamp(engine)
     differing = sorted(key for key in {*here, *manifest.stamp} if here.get(key) != manifest.stamp.get(key))
     if differing:

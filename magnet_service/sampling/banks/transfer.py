@@ -1,0 +1,159 @@
+"""Banks written anew elsewhere or in larger shards: the same rows under the same id."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from magnet_service.errors import DamagedData, Refused, UnknownResource
+from magnet_service.sampling.banks.bank import Bank
+from magnet_service.sampling.banks.lease import Lease
+from magnet_service.sampling.banks.manifest import (
+    Manifest,
+    ShardEntry,
+    manifest_number,
+    read_manifest,
+    write_manifest,
+)
+from magnet_service.sampling.banks.place import Place
+from magnet_service.sampling.banks.rows import Rows, concatenate
+from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard
+
+__all__ = ["compact", "copy_bank"]
+
+
+def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | None = None) -> Bank:
+    """Copies a bank, shard by shard, each checked on its way; the manifest is written last.
+
+    Shards that the target has already are left, so that a copy that was stopped goes on, and a copy of a bank that has
+    grown since brings what is new.
+
+    Arguments:
+        bank: the bank, as it stood when opened.
+        target: where the copy shall lie; nothing, or a bank of the same recipe.
+        on_rows: told the number of rows after each shard.
+
+    Returns:
+        The bank there.
+
+    Raises:
+        Refused: another bank is there (FOREIGN_BANK), or one whose rows were stored otherwise (OTHER_SHARDS); a writer
+            at work on it (BUSY).
+        DamagedData: a shard of the source is not what its manifest says; it is named and not copied.
+        OutOfSpace, Unreachable: a store's.
+
+    Accuracy:
+        Exact: the same bytes.
+    """
+    with Lease(target, f"bank {bank.id}") as lease:
+        number = manifest_number(target)
+        there = None if number == 0 else read_manifest(target, number)
+        _check_target(bank, there)
+        kept = {} if there is None else {entry.file: entry for entry in there.shards}
+        for entry in bank.manifest.shards:
+            if kept.get(entry.file) != entry and not _lies(target, entry):
+                data = _checked(bank, entry)
+                lease.check()
+                target.child(ROWS).put(entry.file, data)
+            if on_rows is not None:
+                on_rows(entry.count)
+        if there is None or there.rows < bank.revision:
+            lease.check()
+            write_manifest(target, number + 1, bank.manifest)
+            for name in set(kept) - {entry.file for entry in bank.manifest.shards}:
+                target.child(ROWS).remove(name)
+    return Bank.open(target)
+
+
+def compact(bank: Bank, shard_rows: int, *, on_rows: Callable[[int], object] | None = None) -> Bank:
+    """Stores a bank's rows in shards of another size: fewer, larger objects are what object stores read fast.
+
+    Arguments:
+        bank: the bank.
+        shard_rows: rows of a full shard, a multiple of the tile rows.
+        on_rows: told the number of rows after each shard.
+
+    Returns:
+        The bank as it stands, with the same id, rows and revisions; readers of the old shards go on with the new ones.
+
+    Raises:
+        InvalidInput: shards that are not whole tiles; field `shard_rows`.
+        Refused: a writer at work on it; reason BUSY.
+        DamagedData: a shard is damaged; nothing is changed.
+        OutOfSpace, Unreachable: the store's; nothing is changed.
+
+    Accuracy:
+        Exact: the same rows.
+    """
+    with Lease(bank.place, f"bank {bank.id}") as lease:
+        number = manifest_number(bank.place)
+        before = read_manifest(bank.place, number)
+        after = replace(before, shard_rows=shard_rows, shards=())
+        entries: list[ShardEntry] = []
+        for first, rows in _cut(bank.place, before, shard_rows):
+            key = key_of(after, first, len(rows))
+            data = encode(rows, key)
+            entries.append(entry_of(key, data))
+            lease.check()
+            bank.place.child(ROWS).put(entries[-1].file, data)
+            if on_rows is not None:
+                on_rows(len(rows))
+        after = replace(after, shards=tuple(entries))
+        if after != before:
+            write_manifest(bank.place, number + 1, after)
+        for name in {entry.file for entry in before.shards} - {entry.file for entry in after.shards}:
+            bank.place.child(ROWS).remove(name)
+    return bank.reload()
+
+
+def _cut(place: Place, manifest: Manifest, shard_rows: int) -> Iterator[tuple[int, Rows]]:
+    """All rows in order, in pieces of `shard_rows`, a few shards in memory at a time."""
+    first, parts, held = 0, list[Rows](), 0
+    for entry in manifest.shards:
+        try:
+            parts.append(read_shard(place, manifest, entry))
+        except FileNotFoundError:
+            raise DamagedData(f"shard {entry.file} of bank {place.name} is missing: verify the bank") from None
+        held += entry.count
+        while held >= shard_rows or (held and first + held == manifest.rows):
+            whole = concatenate(parts)
+            count = min(shard_rows, held)
+            yield first, whole.first(count)
+            first, held, parts = first + count, held - count, [whole.span(count, held)]
+
+
+def _check_target(bank: Bank, there: Manifest | None) -> None:
+    if there is None:
+        return
+    if there.spec != bank.spec:
+        raise Refused(f"bank {there.spec.id} is there, not {bank.id}: name another place", reason="FOREIGN_BANK")
+    shorter, longer = sorted((there, bank.manifest), key=lambda manifest: manifest.rows)
+    full = shorter.rows // shorter.shard_rows
+    if there.shard_rows != bank.manifest.shard_rows or shorter.shards[:full] != longer.shards[:full]:
+        raise Refused(
+            f"bank {bank.id} is there too, its rows stored otherwise: `magnet bank compact` both to shards of one size, "
+            "or delete the copy first",
+            reason="OTHER_SHARDS",
+        )
+
+
+def _lies(target: Place, entry: ShardEntry) -> bool:
+    """Whether a copy that was stopped has brought a shard already."""
+    try:
+        return hashlib.sha256(target.child(ROWS).read(entry.file)).hexdigest() == entry.sha256
+    except FileNotFoundError:
+        return False
+
+
+def _checked(bank: Bank, entry: ShardEntry) -> bytes:
+    try:
+        data = bank.place.child(ROWS).read(entry.file)
+    except FileNotFoundError:
+        raise UnknownResource(
+            f"shard {entry.file} of bank {bank.id} is gone: the bank has grown or was deleted meanwhile; copy again",
+            field="bank_id",
+        ) from None
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        raise DamagedData(f"shard {entry.file} of bank {bank.id} is damaged and was not copied: verify the bank")
+    return data
