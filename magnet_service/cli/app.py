@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from magnet_service import __version__
-from magnet_service.cli import bank, distances, fields, generator, health, patterns, regions, sample, serve, slices
+from magnet_service.cli import bank, bank_upkeep, distances, fields, generator, health, patterns, regions, sample, serve, slices
 from magnet_service.cli.failures import FailureReporting
 
 __all__ = ["app"]
@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 app.add_typer(generator.app, name="generator")
 app.add_typer(bank.app, name="bank")
+bank.app.command("verify")(bank_upkeep.verify)
+bank.app.command("compact")(bank_upkeep.compact)
+bank.app.command("copy")(bank_upkeep.copy)
 app.command("sample")(sample.sample)
 app.command("slice")(slices.slice_command)
 app.command("complexity")(fields.complexity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from magnet_service.registry.auto_top_k import AutoTopK
-from magnet_service.registry.banks import Build, BuildRequest
+from magnet_service.registry.building import Build, BuildRequest
 from magnet_service.registry.generators import HeldGenerator, Listing
 from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
 from magnet_service.registry.polarity import DescribeRequest, Description

@@ -1,12 +1,10 @@
-"""Banks of the store: listed, read into memory, chosen for a draw, built."""
+"""Banks of the store: listed, read into memory, chosen for a draw."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from threading import Event
 
 import torch
 
@@ -36,58 +34,10 @@ from magnet_service.sampling import (
 )
 from magnet_service.sampling.choice import preference
 
-__all__ = ["BankShelf", "Build", "BuildRequest", "bank_command"]
+__all__ = ["BankShelf", "bank_command"]
 
 _BANKS_IN_MEMORY = 4
 _MOST_BANKS_IN_MEMORY = 128  # where a draw over all classes reads the banks of all
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildRequest:
-    """What bank to build.
-
-    Attributes:
-        rows: rows that it shall have at the end.
-        base: PRIOR, or UNIFORM on a domain.
-        ball_radius: radius of a ball as that domain; 0 for the default one of a normal prior.
-        box: (low, high) of every coordinate as that domain.
-        manifold: where volumes are measured.
-        precision: arithmetic asked for; FLOAT32 takes the place of a BFLOAT16 that is too inexact.
-        seed: of the latents.
-        condition: of a conditional generator, which has a bank for each.
-    """
-
-    rows: int
-    base: Base = Base.PRIOR
-    ball_radius: float | None = None
-    box: tuple[float, float] | None = None
-    manifold: Manifold = Manifold.OUTPUT
-    precision: Precision = Precision.FLOAT32
-    seed: int = 0
-    condition: Condition | None = None
-
-
-@dataclass(frozen=True)
-class Build:
-    """A build that may start.
-
-    Attributes:
-        held: the generator.
-        bank: the bank, perhaps empty.
-        rows: rows wanted.
-        steps: advances it, a few tiles a step.
-        stop: set to have a step end early that waits for other processes.
-        elsewhere: whether other processes compute; else a step takes the device.
-        for_idleness: whether it was begun for want of other work, and gives way to any.
-    """
-
-    held: HeldGenerator
-    bank: Bank
-    rows: int
-    steps: Iterator[Progress]
-    stop: Event = field(default_factory=Event)
-    elsewhere: bool = False
-    for_idleness: bool = False
 
 
 class BankShelf:
@@ -221,44 +171,9 @@ class BankShelf:
         self._kept = max(self._kept, min(class_card(held).classes, _MOST_BANKS_IN_MEMORY))
         return banks_of_classes(held, request, self.choose, lambda whose: bank_command(held, request, whose))
 
-    def plan(self, held: HeldGenerator, engine: Engine, request: BuildRequest) -> Build:
-        """Makes the bank if it does not exist, and a build of it that has not started.
-
-        Arguments:
-            held: the generator.
-            engine: how it is computed.
-            request: the bank wanted.
-
-        Returns:
-            The build.
-
-        Raises:
-            InvalidInput: a domain that does not fit the prior, or a seed out of range.
-            Refused: a manifold that the generator has not (NO_FEATURES).
-            Refused, DamagedData, OutOfSpace: as `Store.ensure` and `build`.
-
-        Accuracy: exact.
-        """
-        held.generator.plan(request.manifold)  # refuses a manifold that it has not
-        law = held.prior
-        if request.base is Base.UNIFORM:
-            law = uniform_domain(law, ball_radius=request.ball_radius, box=request.box)
-        spec = BankSpec(
-            generator_digest=held.generator.digest,
-            law=law.to_text(),
-            condition="" if held.condition is None else held.condition.text,
-            manifold=request.manifold,
-            precision=request.precision,
-            tile_rows=engine.tile_rows,
-            threads=engine.threads,
-            seed=request.seed,
-            device=torch.device(engine.device).type,
-        )
-        shard_rows = -(-10_240 // engine.tile_rows) * engine.tile_rows
-        bank = self._store.ensure(spec, stamp=stamp(engine), shard_rows=shard_rows)
-        # One tile a step: a request that comes in between waits for no more, and larger steps are no faster.
-        steps = build(bank, held.generator, engine, request.rows, progress_rows=engine.tile_rows)
-        return Build(held, bank, request.rows, steps)
+    def ensure(self, spec: BankSpec, engine: Engine) -> Bank:
+        """The bank of a recipe, made without rows where it is missing; raises as `Store.ensure`."""
+        return self._store.ensure(spec, stamp=stamp(engine), shard_rows=-(-SHARD_ROWS // spec.tile_rows) * spec.tile_rows)
 
 
 def bank_command(held: HeldGenerator, request: SampleRequest, whose: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volumes
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
-from magnet_service.registry.banks import BankShelf, Build, BuildRequest
+from magnet_service.registry.banks import BankShelf
+from magnet_service.registry.building import Build, BuildRequest, plan_build, plan_growth, repaired
 from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
@@ -25,7 +26,8 @@ from magnet_service.registry.pattern_shelf import PatternShelf
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
-from magnet_service.sampling import DirectDraw, SampleRequest, bound, resolve
+from magnet_service.sampling import Bank, DirectDraw, SampleRequest, bound, resolve
+from magnet_service.sampling.crews import parse_workers
 
 __all__ = ["Registry"]
 
@@ -47,6 +49,7 @@ class Registry:
         max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
             device now.
         builder: whether banks may be built and deleted, or are only read.
+        workers: who computes banks: `here`, between requests, or as `parse_workers` reads it.
 
     Raises:
         InvalidInput: a device that is not there; `field` is `device`.
@@ -65,6 +68,7 @@ class Registry:
         max_tiles: int = 1_000_000,
         max_memory: int | None = None,
         builder: bool = True,
+        workers: str = "here",
     ) -> None:
         self.generators = GeneratorShelf(repositories)
         self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
@@ -73,6 +77,7 @@ class Registry:
         self._max_bank_rows = max_bank_rows
         self.max_tiles = max_tiles
         self.max_memory = default_max_memory(self._device) if max_memory is None else max_memory
+        self._workers = None if workers == "here" else parse_workers(workers)
         self.patterns = PatternShelf()
         self._errors = KnownErrors()
 
@@ -252,8 +257,8 @@ class Registry:
             A build that has not started.
 
         Raises:
-            InvalidInput: more rows than allowed, or as `BankShelf.plan`.
-            UnknownResource, Refused, DamagedData, OutOfSpace: as `GeneratorShelf.get` and `BankShelf.plan`.
+            InvalidInput: more rows than allowed, or as `plan_build`.
+            UnknownResource, Refused, DamagedData, OutOfSpace: as `GeneratorShelf.get` and `plan_build`.
 
         Accuracy: exact.
         """
@@ -263,7 +268,18 @@ class Registry:
                 f"rows is {request.rows:,}; write 1 to {self._max_bank_rows:,} (the server's max_bank_rows).",
                 field="rows",
             )
-        return self.banks.plan(self.get(reference, request.condition), self.engine(request.precision), request)
+        held = self.get(reference, request.condition)
+        return plan_build(self.banks, held, self.engine(request.precision), request, self._workers)
+
+    def plan_growth(self, to_rows: int, budget: int, banned: Collection[str]) -> Build | None:
+        """Prepares to grow the smallest bank that can grow here, for an idle builder; as `plan_growth`."""
+        return plan_growth(self.banks, self.generators, self.engine, to_rows, budget, banned, self._workers)
+
+    def repair(self, bank: Bank, files: Collection[str], on_rows: Callable[[int], object] | None = None) -> Bank:
+        """Computes damaged shards of a bank again; as `repaired`."""
+        return repaired(
+            bank, self.generators, files, device=self._device, max_memory=self.max_memory, on_rows=on_rows
+        )
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""

@@ -28,6 +28,7 @@ from magnet_service.errors import Refused
 from magnet_service.geometry import make_ready
 from magnet_service.registry import Registry
 from magnet_service.rpc.backend import Backend
+from magnet_service.rpc.idleness import grow_while_idle
 from magnet_service.rpc.interceptor import CallInterceptor
 from magnet_service.rpc.logs import make_logger
 from magnet_service.rpc.operations import OperationBoard
@@ -80,6 +81,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         max_tiles=settings.max_tiles,
         max_memory=settings.max_memory,
         builder=settings.builder,
+        workers=settings.workers,
     )
     worker = Worker(settings.queue_limit)
     operations = OperationBoard(worker, registry, log)
@@ -94,7 +96,9 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         _announce(log, settings, address, registry)
         if ready is not None:
             ready(address)
+        idle = asyncio.create_task(_idle(settings, registry, worker, operations, log))
         await stop.wait()
+        idle.cancel()
         log.info("draining", calls=calls.in_flight, waiting=worker.waiting)
         await readiness.drain()
         await operations.close()
@@ -203,6 +207,18 @@ def _bind(server: grpc.aio.Server, settings: Settings) -> str:
             reason="ADDRESS_IN_USE",
         ) from error
     return f"{host}:{port}"
+
+
+async def _idle(
+    settings: Settings,
+    registry: Registry,
+    worker: Worker,
+    board: OperationBoard,
+    log: structlog.typing.FilteringBoundLogger,
+) -> None:
+    if settings.builder and settings.grow_rows:
+        budget = settings.grow_bytes or 0
+        await grow_while_idle(registry, worker, board, log, to_rows=settings.grow_rows, budget=budget)
 
 
 def _announce(log: structlog.typing.FilteringBoundLogger, settings: Settings, address: str, registry: Registry) -> None:

@@ -132,8 +132,8 @@ def _check_target(bank: Bank, there: Manifest | None) -> None:
     full = shorter.rows // shorter.shard_rows
     if there.shard_rows != bank.manifest.shard_rows or shorter.shards[:full] != longer.shards[:full]:
         raise Refused(
-            f"bank {bank.id} is there too, its rows stored otherwise: `magnet bank compact` both to shards of one size, "
-            "or delete the copy first",
+            f"bank {bank.id} is there too, its rows stored otherwise: `magnet bank compact` both to shards of one "
+            "size, or delete the copy first",
             reason="OTHER_SHARDS",
         )
 
