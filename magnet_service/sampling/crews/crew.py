@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from magnet_service.geometry.engine import stopped
 from magnet_service.sampling.banks.rows import Rows
@@ -20,6 +20,7 @@ Computed = tuple[int, Rows]
 StopSignal = Callable[[], bool]
 
 
+@runtime_checkable
 class Crew(Protocol):
     """Workers of one recipe, started once and closed at the end; one computation at a time."""
 

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from magnet_service.errors import Refused
 from magnet_service.geometry.engine import stopped
@@ -49,6 +49,7 @@ class Presence:
         return f"pid {self.pid} on {self.host}"
 
 
+@runtime_checkable
 class Hand(Protocol):
     """One worker's handle in the driver; what it answers with may raise WorkerDied, or the worker's MagnetError."""
 

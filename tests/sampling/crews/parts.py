@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import nn
 
 from magnet_service.generator import Generator, GeneratorCard, add_generator, export_module, load_version
-from magnet_service.sampling import BankSpec, Rows, compute_rows, concatenate, engine_for, prior_law
+from magnet_service.sampling import BankSpec, Rows, compute_rows, engine_for, prior_law
+from magnet_service.sampling.banks.rows import concatenate
 from magnet_service.sampling.crews.origin import Kept
 from magnet_service.sampling.crews.recipe import Recipe, recipe_of
 from tests.sampling.nets import layers, module_of

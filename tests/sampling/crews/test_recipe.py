@@ -9,20 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from magnet_service import errors
 from magnet_service.errors import InvalidInput, MagnetError, Refused, UnknownResource
-from magnet_service.generator import Condition, Generator, Precision, add_generator, load_version
+from magnet_service.generator import (
+    Condition,
+    Generator,
+    Manifold,
+    Precision,
+    add_generator,
+    load_version,
+    read_archive,
+)
 from magnet_service.geometry import stamp
-from magnet_service.sampling import BankSpec, engine_for
+from magnet_service.sampling import engine_for
 from magnet_service.sampling.crews.crew import Inline
 from magnet_service.sampling.crews.origin import Carried, Kept
 from magnet_service.sampling.crews.recipe import Recipe, recipe_of
 from magnet_service.sampling.crews.words import Workers, parse_workers
-from tests.composition.networks import exported
+from tests.composition.networks import INNER, exported
 from tests.conditional.pets import fill
-from tests.generator.onnx.models import with_external_data
+from tests.generator.onnx.models import draw, model, node, with_external_data
 from tests.sampling.crews.parts import add_small, bytes_of, expected, joined, recipe, spans, spec_of
 
 
@@ -56,14 +63,26 @@ def test_a_carried_recipe_needs_no_repository(small: Path, tmp_path: Path) -> No
     assert bytes_of(carried.bench().rows(0, 40)) == wanted
 
 
-def test_features_and_data_files_are_carried(tmp_path: Path) -> None:
-    file, net, node = exported(tmp_path / "files")
-    own = tmp_path / "own"
-    add_generator(own, "faces", file, latent_node=node, features=net)
-    given = recipe(own / "faces", manifold="features")
+def test_a_feature_network_is_carried(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    file, net = exported(tmp_path / "files")
+    name = next(e.name for e in Generator.from_program(read_archive(file)).summary if e.shape == (INNER,))
+    add_generator(tmp_path, "faces", file, latent_node=name, features=net)
+    given = recipe(tmp_path / "faces", manifold=Manifold.FEATURES)
     carried = travelled(given.carried())
     assert isinstance(carried.origin, Carried)
     assert net.name in carried.origin.files
+    assert bytes_of(carried.bench().rows(0, 32)) == bytes_of(given.bench().rows(0, 32))
+
+
+def test_data_files_are_carried(tmp_path: Path) -> None:
+    (tmp_path / "exported/deep").mkdir(parents=True)
+    built = model([node("Gemm", "z w b", "f", transB=1), node("Relu", "f")], {"w": draw(7, 6), "b": draw(7)})
+    add_generator(tmp_path, "dense", with_external_data(built, tmp_path / "exported", "deep/weights.bin"))
+    given = recipe(tmp_path / "dense")
+    carried = travelled(given.carried())
+    assert isinstance(carried.origin, Carried)
+    assert sorted(carried.origin.files)[:2] == ["1/deep/weights.bin", "1/generator.onnx"]
     assert bytes_of(carried.bench().rows(0, 32)) == bytes_of(given.bench().rows(0, 32))
 
 
@@ -119,7 +138,9 @@ def test_a_recipe_is_made_of_what_fits(small: Path) -> None:
     assert caught.value.field == "threads"
 
 
-@pytest.mark.parametrize("condition", [Condition(index=7), Condition(vector=(0.1, -2.5e-7, 3.0)), Condition(vector=(1,))])
+@pytest.mark.parametrize(
+    "condition", [Condition(index=7), Condition(vector=(0.1, -2.5e-7, 3.0)), Condition(vector=(1.0,))]
+)
 def test_conditions_are_read_back_from_a_banks_text(condition: Condition) -> None:
     assert Condition.from_text(condition.text) == condition
 
@@ -158,7 +179,8 @@ def test_words(text: str, workers: Workers) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "locals", "local:0", "local:-1", "local:2:3", "ray:", "ray:head", "ray:0", "ray:a b:1", "ray:http://h:1"]
+    "text",
+    ["", "locals", "local:0", "local:-1", "local:2:3", "ray:", "ray:head", "ray:0", "ray:a b:1", "ray:http://h:1"],
 )
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="local:COUNT") as caught:

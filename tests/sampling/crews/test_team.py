@@ -105,9 +105,7 @@ def test_spans_are_taken_when_somebody_is_about_to_be_free(make: Callable[..., M
             taken.append(span)
             yield span
 
-    done = 0
-    for _ in make(2, nothing).team.compute(told()):
-        done += 1
+    for done, _ in enumerate(make(2, nothing).team.compute(told()), 1):
         # Two a worker, one read ahead, and the one in hand.
         assert len(taken) <= done + 2 * 2 + 1
     assert taken == spans(64 * 40)
@@ -146,7 +144,9 @@ def test_a_place_where_workers_die_is_given_up_and_the_others_go_on(make: Callab
 
     made.team._tell = tell
     assert joined(found) == expected(bench.generator, bench.spec, 300)
-    assert [line.partition(":")[2] for line in made.told] == [" it is replaced"] * 2 + [" ended with status 1, too often"]
+    assert [line.partition(":")[2] for line in made.told] == [" it is replaced"] * 2 + [
+        " ended with status 1, too often"
+    ]
     assert (made.team.size, len(made.hands)) == (1, 4)
 
 
