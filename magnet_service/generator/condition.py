@@ -54,6 +54,35 @@ class Condition:
             return "".join(str(np.float32(number)) + "," for number in self.vector)
         return str(self.index) if self.index is not None else str(self.label)
 
+    @staticmethod
+    def from_text(text: str) -> Condition:
+        """The resolved condition of a canonical text.
+
+        Arguments:
+            text: as `text` gives it for an index or a vector.
+
+        Returns:
+            The condition.
+
+        Raises:
+            InvalidInput: neither an index nor numbers with a comma at the end (field `condition`).
+
+        Accuracy: exact; numbers are rounded to float32, which theirs already are.
+
+        Example:
+            >>> Condition.from_text("0.5,-1.0,")
+            Condition(label=None, index=None, vector=(0.5, -1.0))
+        """
+        if text.isascii() and text.isdecimal():
+            return Condition(index=int(text))
+        try:
+            numbers = tuple(float(part) for part in text.removesuffix(",").split(",")) if text.endswith(",") else None
+        except ValueError:
+            numbers = None
+        if numbers is None:
+            raise _invalid(f"{text[:80]!r}: write an index, or numbers with commas and a comma at the end")
+        return Condition(vector=numbers)
+
 
 @dataclass(frozen=True)
 class ConditionCard:

@@ -29,6 +29,10 @@ def layers(widths: Sequence[int], seed: int) -> Layers:
 
 
 def generator_of(made: Layers) -> Generator:
+    return Generator.from_module(module_of(made), made[0][0].shape[1])
+
+
+def module_of(made: Layers) -> nn.Module:
     parts: list[nn.Module] = []
     for index, (weight, bias) in enumerate(made):
         linear = nn.Linear(weight.shape[1], weight.shape[0])
@@ -36,4 +40,4 @@ def generator_of(made: Layers) -> Generator:
             linear.weight.copy_(torch.from_numpy(weight))
             linear.bias.copy_(torch.from_numpy(bias))
         parts += [linear] if index == len(made) - 1 else [linear, nn.ReLU()]
-    return Generator.from_module(nn.Sequential(*parts), made[0][0].shape[1])
+    return nn.Sequential(*parts)
