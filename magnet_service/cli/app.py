@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from magnet_service import __version__
-from magnet_service.cli import bank, bank_upkeep, distances, fields, generator, health, patterns, regions, sample, serve, slices
+from magnet_service.cli import (
+    bank,
+    bank_upkeep,
+    distances,
+    fields,
+    generator,
+    health,
+    patterns,
+    regions,
+    sample,
+    serve,
+    slices,
+)
 from magnet_service.cli.failures import FailureReporting
 
 __all__ = ["app"]

@@ -10,11 +10,11 @@ import torch
 
 from magnet_service.errors import Refused
 from magnet_service.generator import Manifold, Precision
-from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, stamp
 from magnet_service.registry.conditions import bank_flag, banks_of_classes, class_card
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.sampling import (
+    SHARD_ROWS,
     Ball,
     Bank,
     BankChoice,
@@ -22,12 +22,10 @@ from magnet_service.sampling import (
     Base,
     Box,
     OperationRecords,
-    Progress,
     Pushforward,
     Rows,
     SampleRequest,
     Store,
-    build,
     choose_bank,
     covers,
     uniform_domain,
@@ -173,7 +171,8 @@ class BankShelf:
 
     def ensure(self, spec: BankSpec, engine: Engine) -> Bank:
         """The bank of a recipe, made without rows where it is missing; raises as `Store.ensure`."""
-        return self._store.ensure(spec, stamp=stamp(engine), shard_rows=-(-SHARD_ROWS // spec.tile_rows) * spec.tile_rows)
+        shard_rows = -(-SHARD_ROWS // spec.tile_rows) * spec.tile_rows
+        return self._store.ensure(spec, stamp=stamp(engine), shard_rows=shard_rows)
 
 
 def bank_command(held: HeldGenerator, request: SampleRequest, whose: str) -> str | None:

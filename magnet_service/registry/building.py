@@ -17,7 +17,7 @@ from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.sampling import Bank, BankSpec, Base, Progress, build, engine_for, uniform_domain
 from magnet_service.sampling.banks.inspection import repair
-from magnet_service.sampling.crews import Workers, open_crew, recipe_of
+from magnet_service.sampling.crews import Crew, Workers, open_crew, recipe_of
 
 __all__ = ["Build", "BuildRequest", "holder_of", "plan_build", "plan_growth", "repaired"]
 
@@ -194,8 +194,8 @@ def repaired(
     held = holder_of(bank, generators)
     if held is None:
         raise Refused(
-            f"The generator of bank {bank.id} (sha256 {bank.spec.generator_digest[:12]}) is not here, so its rows cannot "
-            "be computed: name its folder with --repository.",
+            f"The generator of bank {bank.id} (sha256 {bank.spec.generator_digest[:12]}) is not here, so its rows "
+            "cannot be computed: name its folder with --repository.",
             reason="NO_GENERATOR",
         )
     engine = replace(engine_for(bank.spec, device), max_memory=max_memory)
@@ -214,7 +214,5 @@ def _build(bank: Bank, held: HeldGenerator, engine: Engine, rows: int, workers: 
         mine = replace(engine, precision=precision)
         return open_crew(workers, recipe_of(bank.spec, mine, held.folder, held.version, expected=bank.manifest.stamp))
 
-    steps = build(
-        bank, held.generator, engine, rows, should_stop=stop.is_set, progress_rows=_SPAN_ROWS, crew=crew
-    )
+    steps = build(bank, held.generator, engine, rows, should_stop=stop.is_set, progress_rows=_SPAN_ROWS, crew=crew)
     return Build(held, bank, rows, steps, stop, elsewhere=True)

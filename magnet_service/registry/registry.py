@@ -277,9 +277,7 @@ class Registry:
 
     def repair(self, bank: Bank, files: Collection[str], on_rows: Callable[[int], object] | None = None) -> Bank:
         """Computes damaged shards of a bank again; as `repaired`."""
-        return repaired(
-            bank, self.generators, files, device=self._device, max_memory=self.max_memory, on_rows=on_rows
-        )
+        return repaired(bank, self.generators, files, device=self._device, max_memory=self.max_memory, on_rows=on_rows)
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -42,8 +43,8 @@ async def grow_while_idle(
         if not board.idle or worker.waiting:
             continue
         try:
-            left, banned = budget, frozenset(refused)
-            build = await worker.run(lambda _: registry.plan_growth(to_rows, left, banned), background=True)
+            plan = partial(registry.plan_growth, to_rows, budget, frozenset(refused))
+            build = await worker.run(lambda _, plan=plan: plan(), background=True)  # type: ignore[misc]
             if build is None:
                 refused.clear()
                 await asyncio.sleep(_REST_SECONDS)

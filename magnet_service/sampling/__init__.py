@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latents, shortfall
 from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
-from magnet_service.sampling.banks.build import Progress, build, compute_rows, engine_for
-from magnet_service.sampling.banks.crew import Crew
+from magnet_service.sampling.banks.build import Progress, build
+from magnet_service.sampling.banks.computing import compute_rows, engine_for
 from magnet_service.sampling.banks.holder import this_process
 from magnet_service.sampling.banks.operations import (
     OperationRecord,
@@ -48,7 +48,6 @@ __all__ = [
     "Box",
     "Cell",
     "ClassBank",
-    "Crew",
     "Diagnostics",
     "DirectDraw",
     "Draw",

@@ -12,10 +12,10 @@ from magnet_service.errors import Refused, Unreachable
 from magnet_service.generator import Generator, Precision
 from magnet_service.geometry import stamp
 from magnet_service.sampling import Bank, Rows, Store, build, compute_rows
-from magnet_service.sampling.banks.crew import StopSignal
 from magnet_service.sampling.banks.manifest import MANIFESTS, manifest_number, write_manifest
 from magnet_service.sampling.banks.place import place_of
 from magnet_service.sampling.banks.shard import ROWS
+from magnet_service.sampling.crews.crew import StopSignal
 from tests.sampling.s3 import bucket_at, s3_server
 from tests.sampling.small_bank import (
     SHARD_ROWS,
@@ -51,6 +51,8 @@ class Shuffled:
         self.asked = list(spans)
         for start, stop in np.random.default_rng(3).permutation(self.asked).tolist():
             yield start, compute_rows(self.generator, small_engine(spec), spec, start, stop)
+
+    size, names = 1, ("shuffled",)
 
     def close(self) -> None:
         self.closed = True
@@ -159,9 +161,9 @@ def test_a_bank_in_an_object_store_is_the_one_in_a_folder(server: str, tmp_path:
         for name in bank.place.child(ROWS).names():
             assert bank.place.child(ROWS).read(name) == (tmp_path / "whole" / "rows" / name).read_bytes()
         assert bank.rows().log_volumes.tobytes() == whole.rows().log_volumes.tobytes()
+        first = build(bank, generator, small_engine(spec), 400)
+        next(first)
         with pytest.raises(Refused) as caught:
-            first = build(bank, generator, small_engine(spec), 400)
-            next(first)
             grow(bank, generator, 400)
         assert caught.value.reason == "BUSY"
         first.close()  # type: ignore[attr-defined]  # a generator function's iterator

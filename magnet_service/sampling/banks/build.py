@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Generator as Steps
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-
-from magnet_service.errors import InvalidInput, Refused
+from magnet_service.errors import InvalidInput
 from magnet_service.generator import Generator, Precision
-from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
+from magnet_service.geometry import Engine
 from magnet_service.sampling.accuracy import Accuracy, probing
 from magnet_service.sampling.banks.bank import Bank
-from magnet_service.sampling.banks.crew import Crew, StopSignal
+from magnet_service.sampling.banks.computing import check_recipe, check_stamp
 from magnet_service.sampling.banks.growth import Growth
 from magnet_service.sampling.banks.lease import LEASE_SECONDS, Lease
-from magnet_service.sampling.banks.manifest import Manifest
-from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows
-from magnet_service.sampling.banks.spec import BankSpec
-from magnet_service.sampling.mapping import bound
+from magnet_service.sampling.crews.crew import Crew, Inline, StopSignal
+from magnet_service.sampling.crews.recipe import Bench
 
-__all__ = ["PROGRESS_ROWS", "Progress", "build", "check_recipe", "check_stamp", "compute_rows", "engine_for"]
+__all__ = ["PROGRESS_ROWS", "Progress", "build"]
 
 PROGRESS_ROWS = 128
 
@@ -39,11 +34,6 @@ class Progress:
 
     rows_done: int
     rows_total: int
-
-
-def engine_for(spec: BankSpec, device: str = "cpu") -> Engine:
-    """The engine that computes a bank of this recipe on a device of its kind."""
-    return Engine(device=device, precision=spec.precision, tile_rows=spec.tile_rows, threads=spec.threads)
 
 
 def build(
@@ -98,51 +88,6 @@ def build(
     return _grow(bank, generator, engine, to_rows, should_stop, chunk, crew, lease_seconds)
 
 
-def compute_rows(
-    generator: Generator,
-    engine: Engine,
-    spec: BankSpec,
-    start: int,
-    stop: int,
-    should_stop: StopSignal | None = None,
-) -> Rows:
-    """Rows start to stop - 1 of a recipe, computed; start must begin a tile.
-
-    Arguments:
-        generator, engine: of the recipe.
-        spec: the recipe.
-        start: first row, a multiple of the tile rows.
-        stop: behind the last row; the last tile is computed whole.
-        should_stop: asked between tiles.
-
-    Returns:
-        The rows.
-
-    Raises:
-        Cancelled: should_stop turned true.
-
-    Accuracy:
-        As `build`.
-    """
-    law = bound(spec.base_law, generator, engine)
-    whole = -(-stop // spec.tile_rows) * spec.tile_rows
-    latents = law.rows(spec.seed, start, whole - start)
-    found = volumes(
-        generator,
-        torch.from_numpy(latents),
-        manifold=spec.manifold,
-        engine=engine,
-        tangent_space=law.tangent_space,
-        should_stop=should_stop,
-    )
-    return Rows(
-        latents,
-        prefix_sums(found).numpy().astype(np.float32),
-        found.rank.numpy().astype(np.int16),
-        np.where(found.finite.numpy(), OK, NON_FINITE).astype(np.int8),
-    ).first(stop - start)
-
-
 def _grow(
     bank: Bank,
     generator: Generator,
@@ -167,33 +112,14 @@ def _grow(
             steps = probing(generator, engine, law, manifold, step_rows=chunk, should_stop=should_stop)
             growth.measured((yield from _told(steps, state)))
         precision = growth.manifest.precision_used
-        workers = (
-            _Inline(generator, replace(engine, precision=precision), bank.spec) if crew is None else crew(precision)
-        )
+        alone = Bench(bank.spec, generator, replace(engine, precision=precision))
+        workers: Crew = Inline(alone) if crew is None else crew(precision)
         with closing(workers):
             for start, found in workers.compute(growth.spans(chunk), should_stop):
                 growth.add(start, found)
                 yield Progress(growth.rows_done, to_rows)
         growth.close()
         yield Progress(growth.rows_done, to_rows)
-
-
-@dataclass(frozen=True)
-class _Inline:
-    """This process as the only worker."""
-
-    generator: Generator
-    engine: Engine
-    spec: BankSpec
-
-    def compute(
-        self, spans: Iterable[tuple[int, int]], should_stop: StopSignal | None = None
-    ) -> Iterator[tuple[int, Rows]]:
-        for start, stop in spans:
-            yield start, compute_rows(self.generator, self.engine, self.spec, start, stop, should_stop)
-
-    def close(self) -> None:
-        """Nothing is left to end."""
 
 
 def _told(steps: Steps[None, None, Accuracy], state: Progress) -> Steps[Progress, None, Accuracy]:
@@ -205,32 +131,3 @@ def _told(steps: Steps[None, None, Accuracy], state: Progress) -> Steps[Progress
             accuracy: Accuracy = end.value
             return accuracy
         yield state
-
-
-def check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:
-    """Refused (FOREIGN_BANK) where generator or engine are not those of a bank's recipe."""
-    spec = bank.spec
-    pairs = {
-        "generator": (spec.generator_digest[:16], generator.digest[:16]),
-        "latent dimension": (spec.base_law.dim, generator.latent_dim),
-        "precision": (spec.precision, engine.precision),
-        "tile rows": (spec.tile_rows, engine.tile_rows),
-        "threads": (spec.threads, engine.threads),
-        "device": (spec.device, torch.device(engine.device).type),
-    }
-    for name, (wanted, found) in pairs.items():
-        if wanted != found:
-            raise Refused(f"bank {bank.id} is of {name} {wanted}, this is {found}", reason="FOREIGN_BANK")
-
-
-def check_stamp(manifest: Manifest, engine: Engine) -> None:
-    """Refused (OTHER_ENGINE) where this engine would give a bank's rows other last bits."""
-    here = stamp(engine)
-    differing = sorted(key for key in {*here, *manifest.stamp} if here.get(key) != manifest.stamp.get(key))
-    if differing:
-        what = ", ".join(f"{key} {manifest.stamp.get(key)} there and {here.get(key)} here" for key in differing)
-        raise Refused(
-            f"bank {manifest.spec.id} cannot grow here, its rows would not be one computation: {what}. It can still be "
-            "drawn from; build another with another seed, or delete it first.",
-            reason="OTHER_ENGINE",
-        )

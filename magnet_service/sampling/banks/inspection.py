@@ -9,12 +9,13 @@ from magnet_service.errors import DamagedData, Refused
 from magnet_service.generator import Generator
 from magnet_service.geometry import Engine
 from magnet_service.sampling.banks.bank import Bank
-from magnet_service.sampling.banks.build import PROGRESS_ROWS, check_recipe, check_stamp, compute_rows
-from magnet_service.sampling.banks.crew import StopSignal
+from magnet_service.sampling.banks.build import PROGRESS_ROWS
+from magnet_service.sampling.banks.computing import check_recipe, check_stamp, compute_rows
 from magnet_service.sampling.banks.lease import Lease
 from magnet_service.sampling.banks.manifest import ShardEntry, manifest_number, read_manifest, write_manifest
 from magnet_service.sampling.banks.rows import concatenate
 from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard
+from magnet_service.sampling.crews.crew import StopSignal
 
 __all__ = ["Finding", "inspect", "repair", "unnamed_shards"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator import Condition, Generator, GeneratorCard
 from magnet_service.geometry import Engine, stamp
-from magnet_service.sampling.banks.build import compute_rows
+from magnet_service.sampling.banks.computing import compute_rows, stamp_difference
 from magnet_service.sampling.banks.rows import Rows
 from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.crews.origin import Carried, Kept
@@ -88,10 +88,8 @@ class Recipe:
         Accuracy: rows of benches of one recipe are equal bit for bit.
         Cost: a few seconds, once.
         """
-        here = stamp(self.engine)
-        differing = sorted(key for key in {*here, *self.stamp} if here.get(key) != self.stamp.get(key))
-        if differing:
-            what = ", ".join(f"{key} {self.stamp.get(key)} there and {here.get(key)} here" for key in differing)
+        what = stamp_difference(self.stamp, self.engine)
+        if what:
             raise Refused(
                 f"bank {self.spec.id} cannot be computed by this worker, its rows would not be one computation: "
                 f"{what}. Use workers like the machine that the bank was begun on.",

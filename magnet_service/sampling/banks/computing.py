@@ -1,0 +1,103 @@
+"""Rows of a bank computed, and the checks that whoever computes them gives the bank's own bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from magnet_service.errors import Refused
+from magnet_service.generator import Generator
+from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
+from magnet_service.sampling.banks.bank import Bank
+from magnet_service.sampling.banks.manifest import Manifest
+from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows
+from magnet_service.sampling.banks.spec import BankSpec
+from magnet_service.sampling.mapping import bound
+
+__all__ = ["check_recipe", "check_stamp", "compute_rows", "engine_for", "stamp_difference"]
+
+
+def engine_for(spec: BankSpec, device: str = "cpu") -> Engine:
+    """The engine that computes a bank of this recipe on a device of its kind."""
+    return Engine(device=device, precision=spec.precision, tile_rows=spec.tile_rows, threads=spec.threads)
+
+
+def compute_rows(
+    generator: Generator,
+    engine: Engine,
+    spec: BankSpec,
+    start: int,
+    stop: int,
+    should_stop: Callable[[], bool] | None = None,
+) -> Rows:
+    """Rows start to stop - 1 of a recipe, computed; start must begin a tile.
+
+    Arguments:
+        generator, engine: of the recipe.
+        spec: the recipe.
+        start: first row, a multiple of the tile rows.
+        stop: behind the last row; the last tile is computed whole.
+        should_stop: asked between tiles.
+
+    Returns:
+        The rows.
+
+    Raises:
+        Cancelled: should_stop turned true.
+
+    Accuracy:
+        As `build`.
+    """
+    law = bound(spec.base_law, generator, engine)
+    whole = -(-stop // spec.tile_rows) * spec.tile_rows
+    latents = law.rows(spec.seed, start, whole - start)
+    found = volumes(
+        generator,
+        torch.from_numpy(latents),
+        manifold=spec.manifold,
+        engine=engine,
+        tangent_space=law.tangent_space,
+        should_stop=should_stop,
+    )
+    return Rows(
+        latents,
+        prefix_sums(found).numpy().astype(np.float32),
+        found.rank.numpy().astype(np.int16),
+        np.where(found.finite.numpy(), OK, NON_FINITE).astype(np.int8),
+    ).first(stop - start)
+
+
+def check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:
+    """Refused (FOREIGN_BANK) where generator or engine are not those of a bank's recipe."""
+    spec = bank.spec
+    pairs = {
+        "generator": (spec.generator_digest[:16], generator.digest[:16]),
+        "latent dimension": (spec.base_law.dim, generator.latent_dim),
+        "precision": (spec.precision, engine.precision),
+        "tile rows": (spec.tile_rows, engine.tile_rows),
+        "threads": (spec.threads, engine.threads),
+        "device": (spec.device, torch.device(engine.device).type),
+    }
+    for name, (wanted, found) in pairs.items():
+        if wanted != found:
+            raise Refused(f"bank {bank.id} is of {name} {wanted}, this is {found}", reason="FOREIGN_BANK")
+
+
+def stamp_difference(there: Mapping[str, str], engine: Engine) -> str:
+    """What of a stamp this engine has otherwise, in words; empty where it would give the same bits."""
+    here = stamp(engine)
+    differing = sorted(key for key in {*here, *there} if here.get(key) != there.get(key))
+    return ", ".join(f"{key} {there.get(key)} there and {here.get(key)} here" for key in differing)
+
+
+def check_stamp(manifest: Manifest, engine: Engine) -> None:
+    """Refused (OTHER_ENGINE) where this engine would give a bank's rows other last bits."""
+    what = stamp_difference(manifest.stamp, engine)
+    if what:
+        raise Refused(
+            f"bank {manifest.spec.id} cannot grow here, its rows would not be one computation: {what}. It can still be "
+            "drawn from; build another with another seed, or delete it first.",
+            reason="OTHER_ENGINE",
+        )
