@@ -29,8 +29,10 @@ from magnet_service.cli.options import (
     Repositories,
     Store,
     Timeout,
+    Workers,
     interval,
 )
+from magnet_service.cli.signals import Terminated, ended_by_sigterm
 from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of, short_law, size
 from magnet_service.errors import InvalidInput
 
@@ -56,6 +58,7 @@ def build(
     box: Box = None,
     manifold: Manifold = "output",
     precision: Precision = "float32",
+    workers: Workers = None,
     address: Address = None,
     local: Local = False,
     repository: Repositories = None,
@@ -65,6 +68,8 @@ def build(
     """Builds a bank, or grows it, and shows how far it is.
 
     Stopped at any moment, rows that are complete stay, and the same command continues; a server goes on by itself.
+
+    Example: magnet bank build fashion --rows 1000000 --workers 2 --store s3://bucket/banks
     """
     bar = Progress(
         SpinnerColumn(),
@@ -81,7 +86,8 @@ def build(
     domain = interval(box, "box")
     if all_conditions and condition is not None:
         raise InvalidInput("--condition and --all-conditions are both given: write one of them.", field="condition")
-    with connected(address, local, repository, store) as client, bar:
+    alone = local or workers is not None
+    with ended_by_sigterm(), connected(address, alone, repository, store, workers=workers) as client, bar:
         task = bar.add_task(f"bank of {generator}", total=rows, rate="")
 
         def shown(label: str, state: BuildState) -> None:
@@ -106,7 +112,7 @@ def build(
                 )
                 for one, label in each
             ]
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated):
             bar.stop()
             STDERR.print("stopped; rows that are complete stay, and the same command continues")
             raise

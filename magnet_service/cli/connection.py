@@ -57,6 +57,7 @@ def connected(
     repositories: list[Path] | None = None,
     store: str | None = None,
     timeout: float | None = None,
+    workers: str | None = None,
 ) -> Iterator[Client]:
     """Yield a client of the server that a command asks.
 
@@ -66,6 +67,7 @@ def connected(
         repositories: its folders of generators.
         store: its folder or URL of banks.
         timeout: seconds that a call may take.
+        workers: what computes banks there, as settings write it.
 
     Yields:
         The client; both ways give the same bytes.
@@ -91,7 +93,13 @@ def connected(
     except ModuleNotFoundError as error:
         raise needs_server_parts(error, local=True) from error
     here = settings(
-        host="127.0.0.1", port=0, repositories=repositories or None, store=store, builder=True, log_level="error"
+        host="127.0.0.1",
+        port=0,
+        repositories=repositories or None,
+        store=store,
+        builder=True,
+        workers=workers,
+        log_level="error",
     )
     with running_server(here) as own, Client(own, timeout=limit) as client:
         yield client

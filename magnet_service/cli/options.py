@@ -26,6 +26,7 @@ __all__ = [
     "Seed",
     "Store",
     "Timeout",
+    "Workers",
     "interval",
 ]
 
@@ -59,6 +60,14 @@ Repositories: TypeAlias = Annotated[
 Store: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="PLACE", help="With --local: folder or URL of the banks.", rich_help_panel=_CONNECTION),
+]
+Workers: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHO",
+        help="Without a server, as --local, in other processes: N or local:N of this machine, or ray:HOST:PORT.",
+        rich_help_panel=_CONNECTION,
+    ),
 ]
 Timeout: TypeAlias = Annotated[
     float | None,
