@@ -7,7 +7,7 @@ DEVICE ?= cpu
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo survey test test-all test-long test-container test-cuda lint types protos-check stubs bench bench-volume bench-steps \
+.PHONY: help demo survey test test-all test-long test-container test-cuda test-ray lint types protos-check stubs bench bench-volume bench-steps \
         bench-resample bench-serving bench-complexity bench-patterns bench-slice train clean
 
 help: ## This list
@@ -29,12 +29,12 @@ survey: $(VENV)/.installed-demo ## The survey's figures, made again; writes buil
 	$(BIN)/python -m examples.survey --out build/survey
 
 test: $(VENV)/.installed-test ## The tests, a seeded sample of the long suites among them
-	$(BIN)/python -m pytest -q -n 2 -m 'not long and not cuda'
+	$(BIN)/python -m pytest -q -n 2 -m 'not long and not cuda and not ray'
 
-test-all: test test-long test-container ## Everything, 45 minutes at most
+test-all: test test-long test-ray test-container ## Everything, 45 minutes at most
 
 test-long: $(VENV)/.installed-test ## Whole property sweeps, fuzz and fault suites
-	$(BIN)/python -m pytest -q -n 2 -m 'long and not cuda' --timeout 1200
+	$(BIN)/python -m pytest -q -n 2 -m 'long and not cuda and not ray' --timeout 1200
 
 test-container: $(VENV)/.installed-dev ## Lints the Dockerfile and, where buildah and root are at hand, builds and runs it
 	$(BIN)/hadolint Dockerfile
@@ -42,6 +42,9 @@ test-container: $(VENV)/.installed-dev ## Lints the Dockerfile and, where builda
 
 test-cuda: $(VENV)/.installed-test ## The tests that need a CUDA device
 	$(BIN)/python -m pytest -q -n 0 -m cuda
+
+test-ray: $(VENV)/.installed-test ## The tests that start a Ray cluster on this machine
+	$(BIN)/python -m pytest -q -n 0 -m ray
 
 lint: $(VENV)/.installed-dev ## ruff
 	$(BIN)/ruff check .
