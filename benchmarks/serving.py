@@ -50,7 +50,8 @@ SERVER = """
 import sys
 from magnet_service.config import load_settings
 from magnet_service.rpc.server import run
-run(load_settings(port=0, store=sys.argv[1], builder=True, log_level="error"), lambda address: print(address, flush=True))
+settings = load_settings(port=0, store=sys.argv[1], builder=True, log_level="error")
+run(settings, lambda address: print(address, flush=True))
 """
 
 Outputs = sampling_pb2.Outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import final
@@ -46,6 +47,7 @@ class Growth:
         self.manifest: Manifest = read_manifest(bank, self._number)
         self._known = self.manifest.rows
         self._parts: dict[int, list[tuple[int, Rows]]] = {}
+        self._held: Counter[int] = Counter()  # rows of the parts of each shard
         self._complete: dict[int, ShardEntry] = {}
         for folder in (ROWS, MANIFESTS):
             bank.child(folder).tidy()
@@ -58,8 +60,8 @@ class Growth:
         shards, rest = divmod(self.manifest.rows, full)
         if shards in self._parts or shards in self._complete:
             rest = 0  # the short last shard is a part of the one in work
-        parts = sum(len(rows) for parts in self._parts.values() for _, rows in parts)
-        return shards * full + rest + sum(entry.count for entry in self._complete.values()) + parts
+        complete = sum(entry.count for entry in self._complete.values())
+        return shards * full + rest + complete + sum(self._held.values())
 
     def measured(self, accuracy: Accuracy) -> None:
         """Notes how exact the rows are; the next manifest says it."""
@@ -89,7 +91,7 @@ class Growth:
                 continue
             if first < self._known:
                 row = self._known
-                self._parts[shard] = [(first, read_shard(self._bank, self.manifest, self.manifest.shards[shard]))]
+                self._take(shard, first, read_shard(self._bank, self.manifest, self.manifest.shards[shard]))
             # A last tile that was stored in part is computed again, whole: same rows, same places, same bytes.
             for start in range(row - row % tile, stop, rows):
                 yield start, min(start + rows, stop)
@@ -107,20 +109,23 @@ class Growth:
         """
         shard = start // self.manifest.shard_rows
         known = max(0, self._known - start)
-        parts = self._parts.setdefault(shard, [])
-        parts.append((start + known, rows.span(known, len(rows))))
+        self._take(shard, start + known, rows.span(known, len(rows)))
         first = shard * self.manifest.shard_rows
         count = min(self.manifest.shard_rows, self._to_rows - first)
-        if sum(len(part) for _, part in parts) == count:
-            whole = concatenate([part for _, part in sorted(parts, key=lambda part: part[0])])
-            entry = self._stored(first, whole)
-            del self._parts[shard]
+        if self._held[shard] == count:
+            parts = sorted(self._parts[shard], key=lambda part: part[0])
+            entry = self._stored(first, concatenate([part for _, part in parts]))
+            del self._parts[shard], self._held[shard]
             self._finish(shard, entry)
 
     def close(self) -> None:
         """Tells of all that is stored, and removes what nobody needs any more."""
         self._tell(whole=True)
         self._clean()
+
+    def _take(self, shard: int, start: int, rows: Rows) -> None:
+        self._parts.setdefault(shard, []).append((start, rows))
+        self._held[shard] += len(rows)
 
     def _stored(self, first: int, rows: Rows) -> ShardEntry:
         key = key_of(self.manifest, first, len(rows))
