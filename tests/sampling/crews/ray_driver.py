@@ -63,8 +63,9 @@ def kill(folder: Path, address: str) -> dict[str, object]:
     pids += [presence.pid for presence in crew.present]
     size = crew.size
     crew.close()
-    # Rows stay what they are after the cluster is left.
-    return {"one": wanted, "two": digest(found), "size": size, "pids": pids, "told": told}
+    # Ray's memory may be given to others once the cluster is left: rows are not to lie in it.
+    owned = all(rows.latents.flags.owndata and rows.log_volumes.flags.owndata for _, rows in found)
+    return {"one": wanted, "two": digest(found), "owned": owned, "size": size, "pids": pids, "told": told}
 
 
 def errors(folder: Path, address: str) -> dict[str, object]:

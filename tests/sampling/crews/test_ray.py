@@ -142,7 +142,7 @@ def test_two_actors_of_which_one_is_killed_compute_the_rows_of_one_process(clust
     found = cluster.drive("kill", fashion)
     assert not fashion.exists()  # its files had travelled
     assert found["two"] == found["one"]
-    assert found["size"] == 2
+    assert (found["owned"], found["size"]) == (True, 2)
     assert len(set(found["pids"])) >= 2
     (told,) = found["told"]
     assert told.startswith(f"worker 0 (pid {found['pids'][0]} on ")
