@@ -111,7 +111,7 @@ class Actor:
 
     def submit(self, span: Span) -> Future[Rows]:
         """Computes a span behind those before it."""
-        # Ray's arrays lie in memory that goes with the connection.
+        # Ray's arrays lie in its store, which gives their memory to others once this process has left.
         return self._answer(self._handle.rows.remote(*span), lambda rows: concatenate([rows]))
 
     def close(self) -> None:
