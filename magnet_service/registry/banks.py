@@ -19,12 +19,12 @@ from magnet_service.sampling import (
     Ball,
     Bank,
     BankChoice,
+    BankRows,
     BankSpec,
     Base,
     Box,
     Progress,
     Pushforward,
-    Rows,
     SampleRequest,
     Store,
     build,
@@ -134,7 +134,7 @@ class BankShelf:
         self._store.delete(bank_id)
         self._read.pop(bank_id, None)
 
-    def choose(self, held: HeldGenerator, request: SampleRequest) -> tuple[BankChoice, Rows]:
+    def choose(self, held: HeldGenerator, request: SampleRequest) -> tuple[BankChoice, BankRows]:
         """The bank that answers a request, with the rows used.
 
         Arguments:
@@ -184,7 +184,7 @@ class BankShelf:
         bank = self.open(choice.spec.id)
         return replace(choice, accuracy=bank.manifest.accuracy), bank.rows(request.bank_revision)
 
-    def choose_all(self, held: HeldGenerator, request: SampleRequest) -> tuple[tuple[BankChoice, Rows], ...]:
+    def choose_all(self, held: HeldGenerator, request: SampleRequest) -> tuple[tuple[BankChoice, BankRows], ...]:
         """The bank of every class with the rows used; raises as `banks_of_classes`."""
         self._kept = max(self._kept, min(class_card(held).classes, _MOST_BANKS_IN_MEMORY))
         return banks_of_classes(held, request, self.choose, lambda whose: bank_command(held, request, whose))

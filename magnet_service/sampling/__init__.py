@@ -5,20 +5,27 @@ from __future__ import annotations
 from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latents, shortfall
 from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.banks.build import Progress, build, compute_rows, engine_for
-from magnet_service.sampling.banks.rows import Rows
+from magnet_service.sampling.banks.rows import BankRows, Rows
 from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.banks.store import Store
 from magnet_service.sampling.choice import BankChoice, choose_bank
 from magnet_service.sampling.classes import resolve_classes
 from magnet_service.sampling.counter import Stream, uniforms
-from magnet_service.sampling.diagnostics import Diagnostics, Result, diagnose, effective_sample_size, judge, needed_ess
+from magnet_service.sampling.diagnostics import (
+    Diagnostics,
+    Result,
+    diagnose,
+    effective_sample_size,
+    judge,
+    needed_ess,
+    pareto_khat,
+)
 from magnet_service.sampling.domain import covers, truncated, uniform_domain
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
 from magnet_service.sampling.law_text import from_text, parse_law
 from magnet_service.sampling.mapping import bound, prior_law
 from magnet_service.sampling.mixture import MixtureDraw, places_of
-from magnet_service.sampling.pareto import pareto_khat
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
 from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
 from magnet_service.sampling.pushforward import Pushforward
@@ -35,6 +42,7 @@ __all__ = [
     "Ball",
     "Bank",
     "BankChoice",
+    "BankRows",
     "BankSpec",
     "Base",
     "Box",
