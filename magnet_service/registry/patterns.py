@@ -181,7 +181,9 @@ def bank_neighbours(
     engine = registry.engine(Precision.FLOAT64)
     pieces = registry.patterns.pieces(held, bank.id, rows, manifold, engine, should_stop)
     found = _merged(pieces, queries, count, engine.threads, should_stop)
-    return BankNeighbours(found, rows.latents_at(found.rows.numpy()), queries.units, bank.id, known)
+    places = found.rows.numpy()
+    latents = rows.latents_at(places.reshape(-1)).reshape(*places.shape, rows.dim)
+    return BankNeighbours(found, latents, queries.units, bank.id, known)
 
 
 def _merged(

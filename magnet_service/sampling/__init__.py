@@ -29,6 +29,7 @@ from magnet_service.sampling.mixture import MixtureDraw, places_of
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
 from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
 from magnet_service.sampling.pushforward import Pushforward
+from magnet_service.sampling.readiness import make_draws_ready
 from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
@@ -86,6 +87,7 @@ __all__ = [
     "from_text",
     "judge",
     "log_weights",
+    "make_draws_ready",
     "needed_ess",
     "pareto_khat",
     "parse_law",

@@ -50,7 +50,7 @@ def cumulate(log_weights: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, "
     sums = weighing(sums_by_block(logs, tail=False))
     made: Float64[np.ndarray, " rows"] = np.empty(logs.size)
     for block, (start, stop) in enumerate(by_blocks(0, logs.size)):
-        exponentials(log_weights[start:stop], float(sums.tops[block]), made[start:stop])
+        exponentials(logs.span(start, stop), float(sums.tops[block]), made[start:stop])
         made[start:stop] = sums.starts[block] + sums.scales[block] * np.cumsum(made[start:stop])
     return made
 
