@@ -173,7 +173,7 @@ class MappedRows(BankRows):
         names = [each.name for each in columns]
         wanted = Wanted(
             latents=self._latents.name in names,
-            ks=tuple(volumes[name] for name in names if name in volumes),
+            ks=tuple(k for name, k in volumes.items() if name in names),
             rank=_RANK.name in names or _STATUS.name in names,
         )
 
