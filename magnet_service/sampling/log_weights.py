@@ -11,7 +11,7 @@ from jaxtyping import Float32, Float64, Int8, Int16, Int64
 from magnet_service.sampling.banks.rows import OK, BankRows
 from magnet_service.sampling.kernels.weighing import Numbers, Ranks, Status, Volumes, fill
 
-__all__ = ["LogWeights"]
+__all__ = ["LogWeights", "still"]
 
 Number = TypeVar("Number", bound=np.generic)
 

@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from magnet_service.errors import InvalidInput
-from magnet_service.sampling.banks.rows import BankRows, by_blocks
+from magnet_service.sampling.banks.rows import BankRows
 from magnet_service.sampling.blocks import BlockSums, sums_by_block
 from magnet_service.sampling.diagnostics import LEAST_NEED, Result, figures_of, judge
+from magnet_service.sampling.kernels.weighing import add_by_rank
 from magnet_service.sampling.law import Law
-from magnet_service.sampling.log_weights import LogWeights
+from magnet_service.sampling.log_weights import LogWeights, still
 from magnet_service.sampling.weighed import WeighedRows
 
 __all__ = [
@@ -122,11 +123,8 @@ class Weights:
     def _shares(self) -> Float64[np.ndarray, " ranks"]:
         # How much of the base law has rank 0, at most 1, and so on to all ranks that there are.
         logs = self.logs(0.0, 0)
-        sums = sums_by_block(logs, tail=False)
-        found, ranks = np.zeros(self.rows.columns + 1), self.rows.ranks()
-        for start, stop in by_blocks(0, logs.size if sums.any else 0):
-            weights = np.exp(logs.span(start, stop) - sums.top)
-            found += np.bincount(np.minimum(ranks[start:stop], self.rows.columns), weights, minlength=found.size)
+        found = np.zeros(self.rows.columns + 1)
+        add_by_rank(*logs.terms, logs.size, still(self.rows.ranks()), found)
         return np.cumsum(found)
 
     def choose_top_k(self, rho: float, min_ess: float = 0.0) -> TopK:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from magnet_service.sampling.blocks import sums_by_block
-from magnet_service.sampling.log_weights import LogWeights
+from magnet_service.sampling.kernels.weighing import add_by_rank
+from magnet_service.sampling.log_weights import LogWeights, still
 from magnet_service.sampling.resample import with_replacement
 from magnet_service.sampling.weighed import WeighedRows
 
@@ -22,3 +23,4 @@ def make_draws_ready() -> None:
     logs = LogWeights.given(given)
     WeighedRows(logs, sums_by_block(logs)).at(np.full(1, 0.5))
     with_replacement(given, 0, 0, 1)
+    add_by_rank(*logs.terms, logs.size, still(np.zeros(6, np.int16)), np.zeros(2))

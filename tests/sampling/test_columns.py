@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from magnet_service.sampling import Ball, Base, Normal, SampleRequest, Weights, describe
+from magnet_service.sampling import Ball, Base, Normal, Rows, SampleRequest, Weights, describe
 from magnet_service.sampling.banks.reader import Wanted
+from magnet_service.sampling.diagnostics import figures_of
 from tests.sampling.shelves import PRIOR, Asked, made_up, mapped_rows
 from tests.sampling.synthetic import draw_of
 
@@ -121,3 +123,27 @@ def test_two_processes_that_write_at_once_both_read_the_rows(tmp_path: Path) -> 
         found = crew.map(_written, [str(tmp_path)] * 4, chunksize=1)
     assert set(found) == {ROWS.log_volume(2).tobytes()}
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_weights_of_many_rows_need_no_array_of_as_many(tmp_path: Path) -> None:
+    count = 1_000_000
+    many = Rows(
+        np.zeros((count, 4), np.float32),
+        np.tile(ROWS.log_volumes, (40, 1)),
+        np.tile(ROWS.rank, 40),
+        np.tile(ROWS.status, 40),
+    )
+    rows = mapped_rows(tmp_path, many, 100_000)
+    rows.log_volume(3)
+    tracemalloc.start()
+    try:
+        weights = Weights(rows, PRIOR, PRIOR)
+        weights.low_rank_share(3)
+        weighed = weights.weighed(0.8, 3)
+        figures_of(weighed.sums)
+        rows.latents_at(weighed.at(np.linspace(0.01, 0.99, 1000)))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < count  # a byte a row: not even a mask
+    assert weights.log_weights(0.8, 3).nbytes == 8 * count

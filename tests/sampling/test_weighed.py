@@ -79,3 +79,18 @@ def test_nothing_is_drawn_where_nothing_has_weight() -> None:
         with pytest.raises(Refused) as caught:
             weighed(logs).at(np.array([0.5]))
         assert caught.value.reason == "NO_WEIGHT"
+
+
+@pytest.mark.long
+def test_any_weights_at_any_levels() -> None:
+    for seed in range(300):
+        source = np.random.default_rng(seed)
+        size = int(source.integers(1, 4 * BLOCK_ROWS))
+        logs = source.choice([1.0, 30.0, 600.0]) * source.standard_t(source.choice([1.0, 3.0, 30.0]), size)
+        logs[source.random(size) < source.choice([0.0, 0.5, 0.999])] = -np.inf
+        logs[source.integers(size)] = 5.0
+        sums = cumulate(logs)
+        uniform = np.clip(source.random(500) ** source.choice([1.0, 8.0]), 2.0**-53, 1.0 - 2.0**-53)
+        drawn = weighed(logs).at(uniform)
+        assert (drawn == np.searchsorted(sums, uniform * sums[-1], side="right")).all(), seed
+        assert np.isfinite(logs[drawn]).all(), seed

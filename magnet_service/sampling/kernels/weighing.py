@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from magnet_service.geometry.kernels.compiling import compiled
 from magnet_service.sampling.kernels.exponential import exponentials
 
-__all__ = ["BLOCK_ROWS", "Numbers", "Ranks", "Status", "Volumes", "fill", "locate", "weigh"]
+__all__ = ["BLOCK_ROWS", "Numbers", "Ranks", "Status", "Volumes", "add_by_rank", "fill", "locate", "weigh"]
 
 BLOCK_ROWS = 10_240
 """Rows of a block. A constant, and no number of a shard: how a bank is stored changes no draw."""
@@ -166,3 +166,42 @@ def locate(
                 running += weights[row]
             found[level] = start + row
             level += 1
+
+
+@compiled
+def add_by_rank(
+    volumes: Volumes,
+    rank: Ranks,
+    status: Status,
+    correction: Numbers,
+    rho: float,
+    k: int,
+    rows: int,
+    ranks: Ranks,
+    found: Numbers,
+) -> None:
+    """Sums of weights by rank, up to a common factor, in one pass over the rows.
+
+    Arguments:
+        volumes, rank, status, correction, rho, k, rows: as `weigh`.
+        ranks: of all rows.
+        found: begun with 0; the sum for each rank from 0 on, the last for all above too. 0 where a weight is infinite.
+    """
+    room, weights, factor = np.empty(BLOCK_ROWS), np.empty(BLOCK_ROWS), np.empty(1)
+    top, last = -np.inf, found.shape[0] - 1
+    for start in range(0, rows, BLOCK_ROWS):
+        size = min(BLOCK_ROWS, rows - start)
+        highest = fill(volumes, rank, status, correction, rho, k, start, room[:size])
+        if highest == -np.inf:
+            continue
+        if highest > top:
+            exponentials(np.full(1, top), highest, factor)
+            found *= factor[0]
+            top = highest
+        if top == np.inf:
+            found[:] = 0.0
+            return
+        exponentials(room[:size], top, weights[:size])
+        some = ranks[start : start + size]
+        for at in range(size):
+            found[min(np.int64(some[at]), last)] += weights[at]
