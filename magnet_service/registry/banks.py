@@ -18,12 +18,12 @@ from magnet_service.sampling import (
     Ball,
     Bank,
     BankChoice,
+    BankRows,
     BankSpec,
     Base,
     Box,
     OperationRecords,
     Pushforward,
-    Rows,
     SampleRequest,
     Store,
     choose_bank,
@@ -45,6 +45,7 @@ class BankShelf:
         store: folder or URL of the banks.
         tile_rows, threads, device: of this server's engine; among banks of one law those computed so come first.
         builder: whether banks may be built and deleted, or are only read.
+        cache: folder for columns of banks; they are kept in memory where None.
 
     Attributes:
         operations: the records of builds.
@@ -54,12 +55,13 @@ class BankShelf:
         self,
         store: str | Path,
         *,
+        cache: Path | None = None,
         tile_rows: int = 16,
         threads: int = 1,
         device: str = "cpu",
         builder: bool = True,
     ) -> None:
-        self._store = Store(store)
+        self._store = Store(store, cache)
         self.operations = OperationRecords(self._store.place)
         self._tile_rows, self._threads = tile_rows, threads
         self._device = torch.device(device).type
@@ -114,7 +116,7 @@ class BankShelf:
         self._store.delete(bank_id)
         self._read.pop(bank_id, None)
 
-    def choose(self, held: HeldGenerator, request: SampleRequest) -> tuple[BankChoice, Rows]:
+    def choose(self, held: HeldGenerator, request: SampleRequest) -> tuple[BankChoice, BankRows]:
         """The bank that answers a request, with the rows used.
 
         Arguments:
@@ -164,7 +166,7 @@ class BankShelf:
         bank = self.open(choice.spec.id)
         return replace(choice, accuracy=bank.manifest.accuracy), bank.rows(request.bank_revision)
 
-    def choose_all(self, held: HeldGenerator, request: SampleRequest) -> tuple[tuple[BankChoice, Rows], ...]:
+    def choose_all(self, held: HeldGenerator, request: SampleRequest) -> tuple[tuple[BankChoice, BankRows], ...]:
         """The bank of every class with the rows used; raises as `banks_of_classes`."""
         self._kept = max(self._kept, min(class_card(held).classes, _MOST_BANKS_IN_MEMORY))
         return banks_of_classes(held, request, self.choose, lambda whose: bank_command(held, request, whose))

@@ -9,13 +9,13 @@ from dataclasses import replace
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator.condition import Condition, ConditionCard
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import BankChoice, Rows, SampleRequest
+from magnet_service.sampling import BankChoice, BankRows, SampleRequest
 
 __all__ = ["bank_flag", "banks_of_classes", "class_card", "named"]
 
 _LISTED = 8
 
-Choose = Callable[[HeldGenerator, SampleRequest], tuple[BankChoice, Rows]]
+Choose = Callable[[HeldGenerator, SampleRequest], tuple[BankChoice, BankRows]]
 
 
 def named(held: HeldGenerator, condition: Condition | None) -> HeldGenerator:
@@ -59,7 +59,7 @@ def class_card(held: HeldGenerator) -> ConditionCard:
 
 def banks_of_classes(
     held: HeldGenerator, request: SampleRequest, choose: Choose, command: Callable[[str], str | None]
-) -> tuple[tuple[BankChoice, Rows], ...]:
+) -> tuple[tuple[BankChoice, BankRows], ...]:
     """The bank of every class, for a request that names none.
 
     Arguments:
@@ -89,7 +89,7 @@ def banks_of_classes(
             f"class_banks: write one bank for each of the {card.classes} classes, or leave them out.",
             field="class_banks",
         )
-    found: list[tuple[BankChoice, Rows]] = []
+    found: list[tuple[BankChoice, BankRows]] = []
     missing: list[Condition] = []
     refusal: Refused | None = None
     for condition in card.all():

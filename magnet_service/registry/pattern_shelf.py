@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from magnet_service.generator import Manifold
 from magnet_service.geometry import Engine, Patterns, patterns_of
 from magnet_service.registry.generators import HeldGenerator
+from magnet_service.sampling import BankRows
 
 __all__ = ["PatternShelf"]
 
@@ -34,7 +34,7 @@ class PatternShelf:
         self,
         held: HeldGenerator,
         bank_id: str,
-        latents: Float[np.ndarray, "rows latent"],
+        rows: BankRows,
         manifold: Manifold,
         engine: Engine,
         should_stop: Callable[[], bool] | None = None,
@@ -43,8 +43,8 @@ class PatternShelf:
 
         Arguments:
             held: the generator, its condition held fixed.
-            bank_id: stands for the latents together with their number, since rows of a bank never change.
-            latents: of the first rows of the bank.
+            bank_id: stands for the rows together with their number, since rows of a bank never change.
+            rows: the first rows of the bank.
             manifold: whose units count.
             engine: how they are computed.
             should_stop: asked before every tile.
@@ -58,14 +58,13 @@ class PatternShelf:
         Accuracy: as `patterns_of`.
         """
         step = -(-_CHUNK_ROWS // engine.tile_rows) * engine.tile_rows
-        for first in range(0, len(latents), step):
-            some = latents[first : first + step]
+        for first in range(0, len(rows), step):
+            some = np.arange(first, min(first + step, len(rows)))
             key = (held.generator.digest, bank_id, manifold, first, len(some))
             found = self._known.pop(key, None)
             if found is None:
-                found = patterns_of(
-                    held.generator, torch.tensor(some), manifold=manifold, engine=engine, should_stop=should_stop
-                )
+                latents = torch.tensor(rows.latents_at(some))
+                found = patterns_of(held.generator, latents, manifold=manifold, engine=engine, should_stop=should_stop)
             self._keep(key, found)
             yield found
 

@@ -174,14 +174,16 @@ def bank_neighbours(
             f"bank {bank.id} has rows of another {other}: name another", field="bank_id", reason="FOREIGN_BANK"
         )
     rows = bank.rows(bank_revision or None)
-    known = len(rows.latents)
+    known = len(rows)
     if not 1 <= count <= known:
         raise InvalidInput(f"count is {count}; write 1 to {known:,}, the rows of the bank.", field="count")
     queries = patterns(registry, held, latents, manifold, should_stop)
     engine = registry.engine(Precision.FLOAT64)
-    pieces = registry.patterns.pieces(held, bank.id, rows.latents, manifold, engine, should_stop)
+    pieces = registry.patterns.pieces(held, bank.id, rows, manifold, engine, should_stop)
     found = _merged(pieces, queries, count, engine.threads, should_stop)
-    return BankNeighbours(found, rows.latents[found.rows.numpy()], queries.units, bank.id, known)
+    places = found.rows.numpy()
+    latents = rows.latents_at(places.reshape(-1)).reshape(*places.shape, rows.dim)
+    return BankNeighbours(found, latents, queries.units, bank.id, known)
 
 
 def _merged(

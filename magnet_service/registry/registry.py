@@ -48,6 +48,7 @@ class Registry:
         max_tiles: largest number of tiles of one slice.
         max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
             device now.
+        cache: folder for columns of banks; they are kept in memory where None.
         builder: whether banks may be built and deleted, or are only read.
         workers: who computes banks: `here`, between requests, or as `parse_workers` reads it.
 
@@ -67,12 +68,15 @@ class Registry:
         max_bank_rows: int = 10_000_000,
         max_tiles: int = 1_000_000,
         max_memory: int | None = None,
+        cache: Path | None = None,
         builder: bool = True,
         workers: str = "here",
     ) -> None:
         self.generators = GeneratorShelf(repositories)
         self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
-        self.banks = BankShelf(store, tile_rows=tile_rows, threads=threads, device=self._device, builder=builder)
+        self.banks = BankShelf(
+            store, cache=cache, tile_rows=tile_rows, threads=threads, device=self._device, builder=builder
+        )
         self.max_count = max_count
         self._max_bank_rows = max_bank_rows
         self.max_tiles = max_tiles

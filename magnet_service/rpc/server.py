@@ -41,6 +41,7 @@ from magnet_service.rpc.servicers import (
     SamplingServicer,
 )
 from magnet_service.rpc.worker import Worker
+from magnet_service.sampling import make_draws_ready
 
 __all__ = ["SERVICES", "run", "running_server", "serve"]
 
@@ -80,6 +81,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         max_bank_rows=settings.max_bank_rows,
         max_tiles=settings.max_tiles,
         max_memory=settings.max_memory,
+        cache=settings.cache,
         builder=settings.builder,
         workers=settings.workers,
     )
@@ -91,6 +93,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
     try:
         address = _bind(server, settings)  # a port that is taken is reported at once
         await asyncio.to_thread(make_ready)  # before anyone is told that calls are answered
+        await asyncio.to_thread(make_draws_ready)
         await readiness.start()
         await server.start()
         _announce(log, settings, address, registry)

@@ -13,23 +13,31 @@ from magnet_service.sampling.banks.operations import (
     RecordedError,
     new_operation_name,
 )
-from magnet_service.sampling.banks.rows import Rows
+from magnet_service.sampling.banks.rows import BankRows, Rows
 from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.banks.store import Store
 from magnet_service.sampling.choice import BankChoice, choose_bank
 from magnet_service.sampling.classes import resolve_classes
 from magnet_service.sampling.counter import Stream, uniforms
-from magnet_service.sampling.diagnostics import Diagnostics, Result, diagnose, effective_sample_size, judge, needed_ess
+from magnet_service.sampling.diagnostics import (
+    Diagnostics,
+    Result,
+    diagnose,
+    effective_sample_size,
+    judge,
+    needed_ess,
+    pareto_khat,
+)
 from magnet_service.sampling.domain import covers, truncated, uniform_domain
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
 from magnet_service.sampling.law_text import from_text, parse_law
 from magnet_service.sampling.mapping import bound, prior_law
 from magnet_service.sampling.mixture import MixtureDraw, places_of
-from magnet_service.sampling.pareto import pareto_khat
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
 from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
 from magnet_service.sampling.pushforward import Pushforward
+from magnet_service.sampling.readiness import make_draws_ready
 from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
@@ -43,6 +51,7 @@ __all__ = [
     "Ball",
     "Bank",
     "BankChoice",
+    "BankRows",
     "BankSpec",
     "Base",
     "Box",
@@ -89,6 +98,7 @@ __all__ = [
     "from_text",
     "judge",
     "log_weights",
+    "make_draws_ready",
     "needed_ess",
     "new_operation_name",
     "pareto_khat",

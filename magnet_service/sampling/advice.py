@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from magnet_service.sampling.diagnostics import KHAT_LIMIT, Diagnostics, Result, effective_sample_size, judge
-from magnet_service.sampling.pareto import pareto_khat
+from magnet_service.sampling.diagnostics import KHAT_LIMIT, Diagnostics, Result, judge
 from magnet_service.sampling.polarity import Weights
 from magnet_service.sampling.presets import RHO_GRID
 
@@ -69,11 +68,11 @@ def _remedy(weights: Weights, rho: float, k: int, figures: Diagnostics, needed: 
 
 
 def _supported(weights: Weights, rho: float, k: int, needed: int) -> float:
-    logs = weights.log_weights(rho, k)
-    ess = effective_sample_size(logs)
+    sums = weights.sums(rho, k)
+    ess = sums.ess
     if ess < needed:
         return 0.0
-    khat, _ = pareto_khat(logs)
+    khat, _ = sums.khat
     return ess if khat is None or khat <= KHAT_LIMIT else 0.0
 
 

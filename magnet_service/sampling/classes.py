@@ -9,7 +9,7 @@ import numpy as np
 
 from magnet_service.generator import Precision
 from magnet_service.generator.condition import Condition
-from magnet_service.sampling.banks.rows import Rows
+from magnet_service.sampling.banks.rows import BankRows
 from magnet_service.sampling.choice import BankChoice
 from magnet_service.sampling.diagnostics import Diagnostics, Result
 from magnet_service.sampling.draw import DirectDraw, ResampledDraw
@@ -32,7 +32,7 @@ def resolve_classes(
     *,
     generator_digest: str,
     labels: Sequence[str],
-    banks: Sequence[tuple[BankChoice, Rows]] = (),
+    banks: Sequence[tuple[BankChoice, BankRows]] = (),
 ) -> MixtureDraw:
     """Settles a request for equal shares of all classes, and makes the draw.
 

@@ -8,7 +8,8 @@ from enum import StrEnum
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from magnet_service.sampling.pareto import khat_of
+from magnet_service.sampling.blocks import BlockSums, sums_by_block
+from magnet_service.sampling.log_weights import LogWeights
 
 __all__ = [
     "DEGENERATE_ESS",
@@ -20,9 +21,11 @@ __all__ = [
     "Result",
     "diagnose",
     "effective_sample_size",
+    "figures_of",
     "independent",
     "judge",
     "needed_ess",
+    "pareto_khat",
 ]
 
 LEAST_NEED = 100
@@ -82,9 +85,14 @@ def effective_sample_size(log_weights: Float64[np.ndarray, " rows"]) -> float:
         Nothing.
 
     Accuracy:
-        float64 rounding; weights below e^-745 of the largest count as zero.
+        As `sums_by_block`.
     """
-    return _ess(_weights(log_weights))
+    return sums_by_block(LogWeights.given(log_weights), tail=False).ess
+
+
+def pareto_khat(log_weights: Float64[np.ndarray, " rows"]) -> tuple[float | None, int]:
+    """Pareto k-hat of log weights (nats, unnormalised, -inf for a weight of zero): as `pareto.khat_of`."""
+    return sums_by_block(LogWeights.given(log_weights)).khat
 
 
 def diagnose(
@@ -108,23 +116,37 @@ def diagnose(
         Nothing.
 
     Accuracy:
-        As `effective_sample_size` and `pareto.khat_of`.
+        As `sums_by_block` and `pareto.khat_of`.
 
     Example:
         >>> figures = diagnose(np.zeros(50))
         >>> figures.ess, figures.largest_weight, figures.khat
         (50.0, 0.02, None)
     """
-    weights = _weights(log_weights)
-    khat, tail = khat_of(weights)
-    positive = 0 if weights is None else int(np.count_nonzero(weights))
+    return figures_of(
+        sums_by_block(LogWeights.given(log_weights)),
+        indices=indices,
+        low_rank_share=low_rank_share,
+        non_finite=non_finite,
+    )
+
+
+def figures_of(
+    sums: BlockSums,
+    *,
+    indices: Int64[np.ndarray, " answer"] | None = None,
+    low_rank_share: float = 0.0,
+    non_finite: int = 0,
+) -> Diagnostics:
+    """All figures of weights summed already, their largest kept; else as `diagnose`."""
+    khat, tail = sums.khat
     return Diagnostics(
-        ess=_ess(weights),
-        largest_weight=0.0 if weights is None else float(1.0 / weights.sum()),
-        distinct=positive if indices is None else int(np.unique(indices).size),
+        ess=sums.ess,
+        largest_weight=sums.largest_weight,
+        distinct=sums.positive if indices is None else int(np.unique(indices).size),
         khat=khat,
         khat_tail=tail,
-        rows=int(log_weights.size),
+        rows=sums.size,
         low_rank_share=low_rank_share,
         non_finite=non_finite,
     )
@@ -176,16 +198,3 @@ def judge(diagnostics: Diagnostics, needed: int) -> Result:
     if diagnostics.ess < needed or (diagnostics.khat is not None and diagnostics.khat > KHAT_LIMIT):
         return Result.LOW_ESS
     return Result.OK
-
-
-def _weights(log_weights: Float64[np.ndarray, " rows"]) -> Float64[np.ndarray, " rows"] | None:
-    # Divided by the largest; None when no row has weight.
-    top = log_weights.max(initial=-np.inf)
-    if top == -np.inf:
-        return None
-    weights: Float64[np.ndarray, " rows"] = np.exp(log_weights - top)
-    return weights
-
-
-def _ess(weights: Float64[np.ndarray, " rows"] | None) -> float:
-    return 0.0 if weights is None else float(weights.sum() ** 2 / np.square(weights).sum())

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import final
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from magnet_service.errors import InvalidInput
-from magnet_service.sampling.banks.rows import Rows
+from magnet_service.sampling.banks.rows import BankRows
+from magnet_service.sampling.counter import Stream, uniforms
 from magnet_service.sampling.diagnostics import Diagnostics, Result
 from magnet_service.sampling.law import Law
-from magnet_service.sampling.resample import cumulate, invert, invert_at, successive_order
 from magnet_service.sampling.resolved import Resolved
+from magnet_service.sampling.weighed import WeighedRows
 
 __all__ = ["DirectDraw", "Draw", "ResampledDraw"]
 
@@ -96,26 +98,23 @@ class ResampledDraw(Draw):
 
     Attributes:
         rows: the bank's first rows, up to the revision used.
-        log_row_weights: nats, unnormalised, one a bank row.
+        weighed: their weights.
     """
 
-    rows: Rows
-    log_row_weights: Float64[np.ndarray, " rows"]
+    rows: BankRows
+    weighed: WeighedRows
 
     def latents(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:
         """As `Draw.latents`."""
-        page: Float32[np.ndarray, "answer latent"] = self.rows.latents[self.indices(start, count)]
-        return page
+        return self.rows.latents_at(self.indices(start, count))
 
     def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"]:
         """As `Draw.indices`; with replacement one inverse-CDF draw a row, without it a page of the successive order."""
-        if self.resolved.replacement:
-            return invert(self._cumulated, self.resolved.seed, start, count)
-        return self.in_order(np.arange(start, start + count))
+        return self._page(start, count)
 
     def at(self, uniform: Float64[np.ndarray, " answer"]) -> Int64[np.ndarray, " answer"]:
         """Bank rows by one uniform number each, with replacement."""
-        return invert_at(self._cumulated, uniform)
+        return self.weighed.at(uniform)
 
     def in_order(self, places: Int64[np.ndarray, " answer"]) -> Int64[np.ndarray, " answer"]:
         """Bank rows at places of the successive order; InvalidInput beyond its end."""
@@ -134,26 +133,28 @@ class ResampledDraw(Draw):
 
     def log_volumes_of(self, indices: Int64[np.ndarray, " answer"]) -> Float64[np.ndarray, " answer"]:
         """log v_k of bank rows, nats."""
-        volumes: Float64[np.ndarray, " answer"] = self.rows.log_volumes[indices, self.resolved.top_k - 1].astype(
-            np.float64
-        )
-        return volumes
+        chosen: Float32[np.ndarray, " answer"] = self.rows.log_volume(self.resolved.top_k)[indices]
+        return chosen.astype(np.float64)
 
     def log_weights_of(self, indices: Int64[np.ndarray, " answer"]) -> Float64[np.ndarray, " answer"]:
         """Log of weight over mean weight of bank rows, nats."""
-        weights: Float64[np.ndarray, " answer"] = self.log_row_weights[indices] - self._log_mean
-        return weights
+        return self.weighed.over_mean(indices)
 
     @cached_property
-    def _cumulated(self) -> Float64[np.ndarray, " rows"]:
-        return cumulate(self.log_row_weights)
+    def _page(self) -> Callable[[int, int], Int64[np.ndarray, " answer"]]:
+        # Latents, volumes and weights of a page are asked for one after another, all by its rows.
+        return lru_cache(maxsize=1)(self._drawn)
+
+    def _drawn(self, start: int, count: int) -> Int64[np.ndarray, " answer"]:
+        if self.resolved.replacement:
+            drawn = self.at(uniforms(self.resolved.seed, Stream.RESAMPLE, start, count, 1)[:, 0])
+        else:
+            drawn = self.in_order(np.arange(start, start + count))
+        drawn.setflags(write=False)
+        return drawn
 
     @cached_property
     def _order(self) -> Int64[np.ndarray, " answer"]:
         condition = self.resolved.condition
         first = 0 if condition is None or condition.index is None else condition.index * _ROWS_OF_A_CLASS
-        return successive_order(self.log_row_weights, self.resolved.seed, first)
-
-    @cached_property
-    def _log_mean(self) -> float:
-        return float(self.log_row_weights.max() + np.log(self._cumulated[-1] / len(self.rows)))
+        return self.weighed.order(self.resolved.seed, first)

@@ -43,10 +43,10 @@ class MixtureDraw(Draw):
         if self.directs:
             return self._direct(start, count)
         indices = self._indices(start, count)
-        page = np.empty((count, self.parts[0].rows.latents.shape[1]), dtype=np.float32)
+        page = np.empty((count, self.parts[0].rows.dim), dtype=np.float32)
         for index, part in enumerate(self.parts):
             places = places_of(index, self.count_of_classes, start, count)
-            page[places] = part.rows.latents[indices[places]]
+            page[places] = part.rows.latents_at(indices[places])
         return page
 
     def indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"] | None:

@@ -7,27 +7,26 @@ import math
 import numpy as np
 from jaxtyping import Float64
 
-__all__ = ["khat_of", "pareto_khat"]
+__all__ = ["khat_of", "tail_length"]
 
 _FEWEST_TAIL = 5
 # Weights below this share of the largest are zero to the fit: their inverses would overflow.
 _SMALLEST = 1e-280
 
 
-def pareto_khat(log_weights: Float64[np.ndarray, " rows"]) -> tuple[float | None, int]:
-    """Pareto k-hat of log weights (nats, unnormalised, -inf for a weight of zero): as `khat_of`."""
-    top = log_weights.max(initial=-np.inf)
-    return khat_of(None if top == -np.inf else np.exp(log_weights - top))
+def tail_length(size: int) -> int:
+    """Weights of `size` that the tail may have: ceil(min(S / 5, 3 sqrt(S))), one less than all at most."""
+    return min(math.ceil(min(0.2 * size, 3.0 * math.sqrt(size))), size - 1)
 
 
-def khat_of(weights: Float64[np.ndarray, " rows"] | None) -> tuple[float | None, int]:
+def khat_of(largest: Float64[np.ndarray, " tail"]) -> tuple[float | None, int]:
     """Shape k-hat of a generalised Pareto law fitted to the largest weights.
 
     The tail is the M = ceil(min(S / 5, 3 sqrt(S))) largest of S weights, as exceedances over the next largest; the
     shape is the posterior mean of Zhang and Stephens, shrunk to 1/2 with the weight of ten observations.
 
     Arguments:
-        weights: divided by the largest of them; None where no row has weight.
+        largest: the next largest weight and the tail, `tail_length` weights, ascending, divided by the largest of them.
 
     Returns:
         k-hat, or None with fewer than 5 distinct tail weights; and the number of weights in the tail.
@@ -42,13 +41,8 @@ def khat_of(weights: Float64[np.ndarray, " rows"] | None) -> tuple[float | None,
         Vehtari, Simpson, Gelman, Yao, Gabry, JMLR 25 (2024), arXiv 1507.02646; Zhang, Stephens, Technometrics 51
         (2009).
     """
-    if weights is None:
+    if largest.size < 2:
         return None, 0
-    size = weights.size
-    length = min(math.ceil(min(0.2 * size, 3.0 * math.sqrt(size))), size - 1)
-    if length < 1:
-        return None, length
-    largest = np.sort(np.partition(weights, size - length - 1)[size - length - 1 :])
     tail = largest[1:][largest[1:] > largest[0]] - largest[0]
     tail = tail[tail > _SMALLEST]
     if np.unique(tail).size < _FEWEST_TAIL:

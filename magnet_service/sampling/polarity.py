@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64
 
 from magnet_service.errors import InvalidInput
-from magnet_service.sampling.banks.rows import OK, Rows
-from magnet_service.sampling.diagnostics import LEAST_NEED, Result, diagnose, effective_sample_size, judge
+from magnet_service.sampling.banks.rows import BankRows
+from magnet_service.sampling.blocks import BlockSums, sums_by_block
+from magnet_service.sampling.diagnostics import LEAST_NEED, Result, figures_of, judge
+from magnet_service.sampling.kernels.weighing import add_by_rank
 from magnet_service.sampling.law import Law
+from magnet_service.sampling.log_weights import LogWeights, still
+from magnet_service.sampling.weighed import WeighedRows
 
 __all__ = [
     "LOW_RANK_LIMIT",
@@ -76,39 +81,58 @@ class Weights:
         largest_k: the largest k at which the rows' volumes are exact enough to be used; all columns where None.
     """
 
-    def __init__(self, rows: Rows, base: Law, bank_law: Law, largest_k: int | None = None) -> None:
-        correction = np.zeros(len(rows))
-        if base != bank_law:
-            correction = base.log_density(rows.latents) - bank_law.log_density(rows.latents)
+    def __init__(self, rows: BankRows, base: Law, bank_law: Law, largest_k: int | None = None) -> None:
         self.rows = rows
         self.largest_k = rows.columns if largest_k is None else min(largest_k, rows.columns)
-        self.correction: Float64[np.ndarray, " rows"] = np.where(rows.status == OK, correction, -np.inf)
-        top = self.correction.max(initial=-np.inf)
-        self._shares = np.exp(self.correction - top) if top > -np.inf else np.zeros(len(rows))
+        self._correction: Float64[np.ndarray, " rows"] | None = None
+        if base != bank_law:
+            self._correction = rows.derived(
+                f"log density of {base.to_text()} over {bank_law.to_text()}",
+                lambda latents: base.log_density(latents) - bank_law.log_density(latents),
+            )
+
+    def logs(self, rho: float, k: int) -> LogWeights:
+        """As the function `log_weights`, each made when it is read."""
+        if rho != 0.0 and not 1 <= k <= self.rows.columns:
+            raise InvalidInput(f"top_k is {k}: write 1 to {self.rows.columns}, or 0 for AUTO", field="top_k")
+        return LogWeights.of(self.rows, self._correction, float(rho), k)
 
     def log_weights(self, rho: float, k: int) -> Float64[np.ndarray, " rows"]:
         """As the function `log_weights`."""
-        if rho == 0.0:
-            return self.correction
-        if not 1 <= k <= self.rows.columns:
-            raise InvalidInput(f"top_k is {k}: write 1 to {self.rows.columns}, or 0 for AUTO", field="top_k")
-        volumes = self.rows.log_volumes[:, k - 1].astype(np.float64)
-        usable = (self.rows.rank >= k) & (self.correction > -np.inf)
-        weights: Float64[np.ndarray, " rows"] = np.full(len(self.rows), -np.inf)
-        weights[usable] = self.correction[usable] + rho * volumes[usable]
-        return weights
+        return self.logs(rho, k).all()
+
+    def sums(self, rho: float, k: int) -> BlockSums:
+        """The weights summed by blocks, their largest kept; raises as the function `log_weights`."""
+        return sums_by_block(self.logs(rho, k))
+
+    def ess(self, rho: float, k: int) -> float:
+        """ESS of the weights; raises as the function `log_weights`."""
+        return sums_by_block(self.logs(rho, k), tail=False).ess
+
+    def weighed(self, rho: float, k: int) -> WeighedRows:
+        """The weights with their sums, to draw from; raises as the function `log_weights`."""
+        logs = self.logs(rho, k)
+        return WeighedRows(logs, sums_by_block(logs))
 
     def low_rank_share(self, k: int) -> float:
         """Share of the base law's rows whose rank is below k, 0 to 1."""
-        total = float(self._shares.sum())
-        return float(self._shares[self.rows.rank < k].sum()) / total if total > 0.0 else 0.0
+        total = float(self._shares[-1])
+        return float(self._shares[min(k, self._shares.size) - 1]) / total if k > 0 and total > 0.0 else 0.0
+
+    @cached_property
+    def _shares(self) -> Float64[np.ndarray, " ranks"]:
+        # How much of the base law has rank 0, at most 1, and so on to all ranks that there are.
+        logs = self.logs(0.0, 0)
+        found = np.zeros(self.rows.columns + 1)
+        add_by_rank(*logs.terms, logs.size, still(self.rows.ranks()), found)
+        return np.cumsum(found)
 
     def choose_top_k(self, rho: float, min_ess: float = 0.0) -> TopK:
         """As the function `choose_top_k`."""
         need = max(SUPPORT_ESS, min_ess)
         for k in range(self.largest_k, 0, -1):
             share = self.low_rank_share(k)
-            if share <= LOW_RANK_LIMIT and (ess := effective_sample_size(self.log_weights(rho, k))) >= need:
+            if share <= LOW_RANK_LIMIT and (ess := self.ess(rho, k)) >= need:
                 at = f"at rho {rho:g} ESS {ess:.0f} >= {need:.0f}, rank >= {k} on {1.0 - share:.1%} of the rows"
                 kept = k == self.largest_k < self.rows.columns
                 exact = f"; above k = {k} the bank's log-volumes are not exact enough" if kept else ""
@@ -116,7 +140,7 @@ class Weights:
         return TopK(1, False, f"no k has rank on 99 % of the rows and ESS >= {need:.0f} at rho {rho:g}: 1 is the least")
 
 
-def log_weights(rows: Rows, base: Law, bank_law: Law, rho: float, k: int) -> Float64[np.ndarray, " rows"]:
+def log_weights(rows: BankRows, base: Law, bank_law: Law, rho: float, k: int) -> Float64[np.ndarray, " rows"]:
     """Unnormalised log weights of bank rows for pi ~ q v_k^rho.
 
         log w = rho log v_k + log q - log q_bank
@@ -140,7 +164,7 @@ def log_weights(rows: Rows, base: Law, bank_law: Law, rho: float, k: int) -> Flo
     return Weights(rows, base, bank_law).log_weights(rho, k)
 
 
-def choose_top_k(rows: Rows, base: Law, bank_law: Law, rho: float, min_ess: float = 0.0) -> TopK:
+def choose_top_k(rows: BankRows, base: Law, bank_law: Law, rho: float, min_ess: float = 0.0) -> TopK:
     """The k that AUTO stands for: the largest with rank >= k on 99 % of the rows and ESS(rho, k) >= max(200, min_ess).
 
     Arguments:
@@ -162,7 +186,7 @@ def choose_top_k(rows: Rows, base: Law, bank_law: Law, rho: float, min_ess: floa
     return Weights(rows, base, bank_law).choose_top_k(rho, min_ess)
 
 
-def describe(rows: Rows, base: Law, bank_law: Law, rhos: Sequence[float], ks: Sequence[int]) -> tuple[Cell, ...]:
+def describe(rows: BankRows, base: Law, bank_law: Law, rhos: Sequence[float], ks: Sequence[int]) -> tuple[Cell, ...]:
     """What a bank is worth over a grid of rho and k.
 
     Arguments:
@@ -191,7 +215,7 @@ def describe(rows: Rows, base: Law, bank_law: Law, rhos: Sequence[float], ks: Se
             raise InvalidInput(f"rho is {rho}: write a finite number", field="rho")
         for k in ks:
             share = weights.low_rank_share(k)
-            figures = diagnose(weights.log_weights(rho, k), low_rank_share=share)
+            figures = figures_of(weights.sums(rho, k), low_rank_share=share)
             verdict = judge(figures, LEAST_NEED)
             cells.append(Cell(rho, k, figures.ess, figures.khat, figures.largest_weight, share, verdict))
     return tuple(cells)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from magnet_service.sampling.diagnostics import KHAT_LIMIT, effective_sample_size
-from magnet_service.sampling.pareto import pareto_khat
+from magnet_service.sampling.diagnostics import KHAT_LIMIT
 from magnet_service.sampling.polarity import SUPPORT_ESS, Weights
 
 __all__ = ["RHO_GRID", "Base", "Preset", "RhoChoice", "choose_rho", "preset_base"]
@@ -72,11 +71,11 @@ def choose_rho(weights: Weights, k: int, sign: int) -> RhoChoice:
         Exact for the figures that it compares; an absent k-hat objects to nothing.
     """
     for size in reversed(RHO_GRID):
-        logs = weights.log_weights(sign * size, k)
-        ess = effective_sample_size(logs)
+        sums = weights.sums(sign * size, k)
+        ess = sums.ess
         if ess < SUPPORT_ESS:
             continue
-        khat, _ = pareto_khat(logs)
+        khat, _ = sums.khat
         if khat is None or khat < KHAT_LIMIT:
             shown = "absent" if khat is None else f"{khat:.2f}"
             return RhoChoice(

@@ -6,11 +6,13 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.sampling.advice import advise
-from magnet_service.sampling.banks.rows import OK, Rows
+from magnet_service.sampling.banks.rows import OK, BankRows
 from magnet_service.sampling.choice import BankChoice
-from magnet_service.sampling.diagnostics import ENDLESS_NEED, Result, diagnose, independent, judge, needed_ess
+from magnet_service.sampling.diagnostics import ENDLESS_NEED, Result, figures_of, independent, judge, needed_ess
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
@@ -31,7 +33,7 @@ def resolve(
     *,
     generator_digest: str,
     choice: BankChoice | None = None,
-    rows: Rows | None = None,
+    rows: BankRows | None = None,
 ) -> Draw:
     """Settles everything that a request leaves open, and makes the draw.
 
@@ -85,7 +87,7 @@ def _direct(request: SampleRequest, law: Law, generator_digest: str) -> Draw:
     return DirectDraw(resolved, figures, Result.OK, "", law)
 
 
-def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: BankChoice, rows: Rows) -> Draw:
+def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: BankChoice, rows: BankRows) -> Draw:
     accuracy = choice.accuracy
     if accuracy is not None and request.top_k:
         accuracy.check(request.top_k)
@@ -101,9 +103,10 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
             reason="LOW_RANK",
             metadata={"low_rank_share": f"{share:.6f}", "top_k": str(top_k.k)},
         )
-    logs = weights.log_weights(rho.rho, top_k.k)
+    weighed = weights.weighed(rho.rho, top_k.k)
     needed = needed_ess(request.offset, request.count, endless=request.endless)
-    figures = diagnose(logs, low_rank_share=share, non_finite=int((rows.status != OK).sum()))
+    non_finite = int(np.count_nonzero(rows.states() != OK))
+    figures = figures_of(weighed.sums, low_rank_share=share, non_finite=non_finite)
     if not request.replacement and request.offset + request.count > figures.ess / 2.0:
         raise Refused(
             f"without replacement at most half the ESS of {figures.ess:,.0f} can be drawn, {int(figures.ess / 2.0):,} "
@@ -128,14 +131,14 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
     advice = advise(weights, rho.rho, top_k.k, figures, needed, unsupported=unsupported)
     if result is Result.OK and unsupported:
         result = Result.LOW_ESS
-    draw = ResampledDraw(resolved, figures, result, advice, rows, logs)
+    draw = ResampledDraw(resolved, figures, result, advice, rows, weighed)
     if request.endless:
         return draw
-    drawn = diagnose(logs, indices=draw.indices(request.offset, request.count)).distinct
+    drawn = int(np.unique(draw.indices(request.offset, request.count)).size)
     return replace(draw, diagnostics=replace(figures, distinct=drawn))
 
 
-def weights_of(choice: BankChoice, rows: Rows, base: Law) -> Weights:
+def weights_of(choice: BankChoice, rows: BankRows, base: Law) -> Weights:
     """Rows of a chosen bank, weighted for a base law, no k used beyond what their arithmetic allows."""
     return Weights(rows, base, choice.spec.base_law, None if choice.accuracy is None else choice.accuracy.largest_k)
 

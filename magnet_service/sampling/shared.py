@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magnet_service.sampling.diagnostics import KHAT_LIMIT, effective_sample_size
-from magnet_service.sampling.pareto import pareto_khat
+from magnet_service.sampling.diagnostics import KHAT_LIMIT
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, SUPPORT_ESS, TopK, Weights
 from magnet_service.sampling.presets import RHO_GRID, RhoChoice, choose_rho
 
@@ -41,7 +40,7 @@ def shared_top_k(weights: Sequence[Weights], rho: float, min_ess: float = 0.0) -
         least = np.inf
         for index in order:
             item = weights[index]
-            ess = 0.0 if item.low_rank_share(k) > LOW_RANK_LIMIT else effective_sample_size(item.log_weights(rho, k))
+            ess = 0.0 if item.low_rank_share(k) > LOW_RANK_LIMIT else item.ess(rho, k)
             if ess < need:
                 weakest = index
                 break
@@ -89,8 +88,8 @@ def shared_rho(weights: Sequence[Weights], k: int, sign: int) -> RhoChoice:
 
 
 def _supports(weights: Weights, rho: float, k: int) -> bool:
-    logs = weights.log_weights(rho, k)
-    if effective_sample_size(logs) < SUPPORT_ESS:
+    sums = weights.sums(rho, k)
+    if sums.ess < SUPPORT_ESS:
         return False
-    khat, _ = pareto_khat(logs)
+    khat, _ = sums.khat
     return khat is None or khat < KHAT_LIMIT

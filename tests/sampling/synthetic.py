@@ -9,6 +9,7 @@ from scipy import special
 
 from magnet_service.sampling import (
     BankChoice,
+    BankRows,
     BankSpec,
     Draw,
     Law,
@@ -39,7 +40,7 @@ def rows_of(law: Law, count: int, spreads: Sequence[float], *, rank: np.ndarray 
     )
 
 
-def draw_of(request: SampleRequest, rows: Rows, law: Law | None = None, prior: Law | None = None) -> Draw:
-    prior = Normal(rows.latents.shape[1]) if prior is None else prior
+def draw_of(request: SampleRequest, rows: BankRows, law: Law | None = None, prior: Law | None = None) -> Draw:
+    prior = Normal(rows.dim) if prior is None else prior
     choice = BankChoice(spec_of(prior if law is None else law), "for the test")
     return resolve(request, prior, generator_digest=DIGEST, choice=choice, rows=rows)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import structlog
@@ -23,7 +24,7 @@ from magnet_service.rpc.wire.banks import (
 )
 from magnet_service.rpc.wire.requests import build_from, describe_from
 from magnet_service.rpc.worker import StopSignal
-from magnet_service.sampling import Bank
+from magnet_service.sampling import Bank, BankRows
 
 __all__ = ["BankServicer"]
 
@@ -104,7 +105,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         rows = await worker.run(lambda _: bank.rows())
         count = request.count or left
         for start, length in spans(request.offset, count, CHUNK_BYTES // bank_row_bytes(bank), 1):
-            yield bank_rows_message(rows, start, length)
+            yield await worker.run(partial(_rows_message, rows, start, length))
         structlog.contextvars.bind_contextvars(rows=count)
 
     async def DescribePolarity(
@@ -115,3 +116,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         return await self._backend.worker.run(
             lambda _: description_message(self._backend.registry.describe(request.generator, wanted))
         )
+
+
+def _rows_message(rows: BankRows, start: int, count: int, _: StopSignal) -> bank_pb2.ReadBankResponse:
+    return bank_rows_message(rows, start, count)

@@ -11,7 +11,7 @@ from magnet_service.rpc.operations import OperationState
 from magnet_service.rpc.wire.conditions import condition_of_text
 from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
 from magnet_service.rpc.wire.tensors import tensor_from
-from magnet_service.sampling import Bank, OperationRecord, Rows
+from magnet_service.sampling import Bank, BankRows, OperationRecord
 
 __all__ = [
     "bank_message",
@@ -69,7 +69,7 @@ def bank_row_bytes(bank: Bank) -> int:
     return 4 * (bank.spec.base_law.dim + bank.spec.base_law.columns + 1)
 
 
-def bank_rows_message(rows: Rows, start: int, count: int) -> bank_pb2.ReadBankResponse:
+def bank_rows_message(rows: BankRows, start: int, count: int) -> bank_pb2.ReadBankResponse:
     """Writes rows start to start + count - 1 of a bank."""
     part = rows.span(start, start + count)
     return bank_pb2.ReadBankResponse(

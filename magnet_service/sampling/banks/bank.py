@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from magnet_service.errors import DamagedData, DuplicateResource, InvalidInput, Refused
+from magnet_service.errors import DuplicateResource, InvalidInput, Refused
+from magnet_service.sampling.banks.columns import MappedRows
 from magnet_service.sampling.banks.manifest import Manifest, manifest_number, read_manifest, write_manifest
 from magnet_service.sampling.banks.place import Place, place_of
-from magnet_service.sampling.banks.rows import Rows, concatenate
-from magnet_service.sampling.banks.shard import read_shard
+from magnet_service.sampling.banks.reader import Wanted, rows_of
+from magnet_service.sampling.banks.rows import BankRows, Rows, concatenate, no_rows
+from magnet_service.sampling.banks.shards import shard_reader
 from magnet_service.sampling.banks.spec import BankSpec
 
 __all__ = ["SHARD_ROWS", "Bank"]
@@ -25,20 +25,23 @@ class Bank:
     Arguments:
         place: where it lies.
         manifest: what it held when opened.
+        cache: folder for the columns that are read, shared by processes; they are kept in memory where None.
     """
 
-    def __init__(self, place: Place, manifest: Manifest) -> None:
+    def __init__(self, place: Place, manifest: Manifest, cache: Path | None = None) -> None:
         self.place = place
+        self._cache = cache
         self.manifest = manifest
-        self._rows: Rows | None = None
+        self._rows: BankRows | None = None
 
     @staticmethod
-    def open(where: str | Path | Place, expected: BankSpec | None = None) -> Bank:
+    def open(where: str | Path | Place, expected: BankSpec | None = None, cache: Path | None = None) -> Bank:
         """The bank at a place.
 
         Arguments:
             where: the bank's folder or URL.
             expected: recipe that it must have.
+            cache: as the class has it.
 
         Returns:
             The bank; no shard is read yet.
@@ -56,7 +59,7 @@ class Bank:
         manifest = read_manifest(place)
         if expected is not None and manifest.spec != expected:
             raise Refused(f"{place.name} holds bank {manifest.spec.id}, not {expected.id}", reason="FOREIGN_BANK")
-        return Bank(place, manifest)
+        return Bank(place, manifest, cache)
 
     @staticmethod
     def create(
@@ -116,20 +119,21 @@ class Bank:
 
     def reload(self) -> Bank:
         """The bank as it stands now."""
-        return Bank.open(self.place, self.spec)
+        return Bank.open(self.place, self.spec, self._cache)
 
-    def rows(self, revision: int | None = None) -> Rows:
-        """The first rows, from memory after the first call.
+    def rows(self, revision: int | None = None) -> BankRows:
+        """The first rows.
 
         Arguments:
             revision: how many; all where None.
 
         Returns:
-            Read-only arrays.
+            The rows: read into memory at the first call, or read by column when a column is asked for.
 
         Raises:
             InvalidInput: more rows than there are, or none; field `bank_revision`.
             DamagedData: a shard is missing or is not what the manifest says; the message names it.
+            Unreachable: the store does not answer.
 
         Accuracy:
             Exact.
@@ -139,30 +143,16 @@ class Bank:
                 f"bank_revision is {revision}: bank {self.id} holds {self.revision} rows", field="bank_revision"
             )
         if self._rows is None:
-            self._rows = _read(self.place, self.manifest)
+            self._rows = self._opened()
         return self._rows if revision is None else self._rows.first(revision)
 
-
-def _read(place: Place, manifest: Manifest) -> Rows:
-    law = manifest.spec.base_law
-    try:
-        shards = [read_shard(place, manifest, shard) for shard in manifest.shards]
-    except FileNotFoundError as error:
-        # A builder may have replaced the short last shard by a longer one, whose first rows are the same.
-        later = read_manifest(place)
-        if later.spec != manifest.spec or later.shards == manifest.shards:
-            raise DamagedData(f"a shard of bank {place.name} is missing: {error}") from error
-        return _read(place, later).first(manifest.rows)
-    return _frozen(concatenate([_empty(law.dim, law.columns), *shards]))
-
-
-def _empty(latent: int, columns: int) -> Rows:
-    return Rows(
-        np.empty((0, latent), np.float32),
-        np.empty((0, columns), np.float32),
-        np.empty(0, np.int16),
-        np.empty(0, np.int8),
-    )
+    def _opened(self) -> BankRows:
+        shards = shard_reader(self.place, self.manifest)
+        if self._cache is not None:
+            return MappedRows(self._cache / self.id, shards, self.revision)
+        everything = Wanted(latents=True, ks=tuple(range(1, shards.columns + 1)), rank=True)
+        parts = [rows_of(shards.read(index, everything)) for index in range(len(shards.spans))]
+        return _frozen(concatenate([no_rows(shards.dim, shards.columns), *parts]))
 
 
 def _frozen(rows: Rows) -> Rows:

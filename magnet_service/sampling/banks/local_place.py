@@ -15,7 +15,7 @@ from typing import final
 from magnet_service.errors import OutOfSpace, Refused
 from magnet_service.sampling.banks.place import Place
 
-__all__ = ["TEMPORARY", "LocalPlace", "out_of_space"]
+__all__ = ["TEMPORARY", "LocalPlace", "out_of_space", "sync_folder"]
 
 TEMPORARY = ".tmp-"
 
@@ -29,6 +29,15 @@ def out_of_space(what: str) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutOfSpace(f"no space is left to write {what}: free some and build again", field="store") from error
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @final
@@ -114,19 +123,11 @@ class LocalPlace(Place):
                     os.fsync(file.fileno())
                 yield temporary
                 temporary.unlink(missing_ok=True)
-                self._sync()
+                sync_folder(self.folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
-
-    def _sync(self) -> None:
-        """Makes renames inside the folder durable."""
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _allowed(self, what: str) -> Iterator[None]:

@@ -2,21 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int8, Int16
+from jaxtyping import Float32, Float64, Int8, Int16, Int64
 
-__all__ = ["NON_FINITE", "OK", "Rows", "concatenate"]
+from magnet_service.sampling.kernels.weighing import BLOCK_ROWS
+
+__all__ = ["NON_FINITE", "OK", "BankRows", "Rows", "by_blocks", "concatenate", "no_rows"]
 
 OK = 0
 NON_FINITE = 1
 
 
+class BankRows(ABC):
+    """What weights and draws read of a bank's first rows, wherever they lie."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Width of a latent."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """Number of singular values of a row."""
+
+    @abstractmethod
+    def ranks(self) -> Int16[np.ndarray, " rows"]:
+        """Numerical rank of each row's Jacobian."""
+
+    @abstractmethod
+    def states(self) -> Int8[np.ndarray, " rows"]:
+        """`OK`, or `NON_FINITE` where the output or its Jacobian is not finite: such rows are left out always."""
+
+    @abstractmethod
+    def log_volume(self, k: int) -> Float32[np.ndarray, " rows"]:
+        """log v_k of each row in nats, -inf where its rank is below k; k from 1 to `columns`."""
+
+    @abstractmethod
+    def latents_at(self, indices: Int64[np.ndarray, " answer"]) -> Float32[np.ndarray, "answer latent"]:
+        """Latents of some rows, in the order asked for."""
+
+    @abstractmethod
+    def span(self, start: int, stop: int) -> Rows:
+        """Rows start to stop - 1, or to the last, in memory."""
+
+    @abstractmethod
+    def first(self, count: int) -> BankRows:
+        """The first `count` rows."""
+
+    @abstractmethod
+    def derived(
+        self, key: str, of: Callable[[Float32[np.ndarray, "some latent"]], Float64[np.ndarray, " some"]]
+    ) -> Float64[np.ndarray, " rows"]:
+        """A number for each row that is a function of its latent alone.
+
+        Arguments:
+            key: stands for the function: what was computed under it once may be read again.
+            of: the function, of any number of latents.
+
+        Returns:
+            The numbers, perhaps mapped from a file.
+
+        Raises:
+            OutOfSpace, DamagedData: as the columns of a bank in files.
+
+        Accuracy:
+            That of the function.
+        """
+
+
 @dataclass(frozen=True)
-class Rows:
-    """Rows in the order of the bank.
+class Rows(BankRows):
+    """Rows in memory, in the order of the bank.
 
     Attributes:
         latents: float32, shape [rows, latent].
@@ -36,9 +101,31 @@ class Rows:
         return len(self.latents)
 
     @property
+    def dim(self) -> int:
+        """As `BankRows.dim`."""
+        return int(self.latents.shape[1])
+
+    @property
     def columns(self) -> int:
-        """Number of singular values of a row."""
+        """As `BankRows.columns`."""
         return int(self.log_volumes.shape[1])
+
+    def ranks(self) -> Int16[np.ndarray, " rows"]:
+        """As `BankRows.ranks`."""
+        return self.rank
+
+    def states(self) -> Int8[np.ndarray, " rows"]:
+        """As `BankRows.states`."""
+        return self.status
+
+    def log_volume(self, k: int) -> Float32[np.ndarray, " rows"]:
+        """As `BankRows.log_volume`: a copy, since one column of a matrix is read at a line of the cache a number."""
+        return np.ascontiguousarray(self.log_volumes[:, k - 1])
+
+    def latents_at(self, indices: Int64[np.ndarray, " answer"]) -> Float32[np.ndarray, "answer latent"]:
+        """As `BankRows.latents_at`."""
+        chosen: Float32[np.ndarray, "answer latent"] = self.latents[indices]
+        return chosen
 
     def first(self, count: int) -> Rows:
         """The first `count` rows, as views."""
@@ -48,6 +135,32 @@ class Rows:
         """Rows start to stop - 1, as views."""
         page = slice(start, stop)
         return Rows(self.latents[page], self.log_volumes[page], self.rank[page], self.status[page])
+
+    def derived(
+        self, key: str, of: Callable[[Float32[np.ndarray, "some latent"]], Float64[np.ndarray, " some"]]
+    ) -> Float64[np.ndarray, " rows"]:
+        """As `BankRows.derived`; computed at every call."""
+        made: Float64[np.ndarray, " rows"] = np.empty(len(self))
+        for start, stop in by_blocks(0, len(self)):
+            made[start:stop] = of(self.latents[start:stop])
+        return made
+
+
+def by_blocks(first: int, last: int) -> list[tuple[int, int]]:
+    """Rows first to last - 1, cut into blocks of at most 10,240.
+
+    Example:
+        >>> by_blocks(0, 20_000)
+        [(0, 10240), (10240, 20000)]
+    """
+    return [(start, min(start + BLOCK_ROWS, last)) for start in range(first, last, BLOCK_ROWS)]
+
+
+def no_rows(dim: int, columns: int) -> Rows:
+    """No rows, of latents of a width and of so many singular values."""
+    return Rows(
+        np.empty((0, dim), np.float32), np.empty((0, columns), np.float32), np.empty(0, np.int16), np.empty(0, np.int8)
+    )
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -27,13 +28,15 @@ class Store:
 
     Arguments:
         where: a path, a `file://` URL, or one that fsspec knows, as `s3://bucket/banks`.
+        cache: folder for columns of its banks; they are kept in memory where None.
 
     Raises:
         InvalidInput: a URL of an unknown kind; field `store`.
     """
 
-    def __init__(self, where: str | Path | Place) -> None:
+    def __init__(self, where: str | Path | Place, cache: Path | None = None) -> None:
         self.place = place_of(where)
+        self._cache = cache
         self._seen: dict[str, tuple[int, Manifest]] = {}
         self._names: tuple[float, tuple[str, ...]] = (-_GLANCE_SECONDS, ())
 
@@ -55,7 +58,9 @@ class Store:
         found = []
         for name in self._listed(fresh=isinstance(self.place, LocalPlace)):
             try:
-                found.append(Bank(self.place.child(name), known[name][1]) if name in known else self.open(name))
+                found.append(
+                    Bank(self.place.child(name), known[name][1], self._cache) if name in known else self.open(name)
+                )
             except MagnetError:  # `unreadable` tells of it
                 continue
         return tuple(found)
@@ -82,14 +87,14 @@ class Store:
         number = manifest_number(place)
         seen = self._seen.get(bank_id)
         if seen is not None and seen[0] == number > 0:
-            return Bank(place, seen[1])
+            return Bank(place, seen[1], self._cache)
         manifest = read_manifest(place, number)
         if manifest.spec.id != bank_id:
             raise Refused(
                 f"folder {bank_id} holds bank {manifest.spec.id}: it was renamed or copied", reason="FOREIGN_BANK"
             )
         self._seen[bank_id] = (number, manifest)
-        return Bank(place, manifest)
+        return Bank(place, manifest, self._cache)
 
     def create(self, spec: BankSpec, *, stamp: Mapping[str, str], shard_rows: int = SHARD_ROWS) -> Bank:
         """An empty bank of a recipe.
@@ -110,7 +115,8 @@ class Store:
             Exact.
         """
         self._names = (-_GLANCE_SECONDS, ())
-        return Bank.create(self.place.child(spec.id), spec, stamp=stamp, shard_rows=shard_rows)
+        made = Bank.create(self.place.child(spec.id), spec, stamp=stamp, shard_rows=shard_rows)
+        return Bank(made.place, made.manifest, self._cache)
 
     def ensure(self, spec: BankSpec, *, stamp: Mapping[str, str], shard_rows: int = SHARD_ROWS) -> Bank:
         """The bank of a recipe, created when missing; raises as `open` and `create`."""

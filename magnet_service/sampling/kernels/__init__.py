@@ -1,0 +1,1 @@
+"""Compiled loops over the weights of a bank's rows."""
