@@ -39,6 +39,12 @@ def travelled(given: Recipe) -> Recipe:
     return arrived
 
 
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("conditional")
+    return fill(folder / "repository", folder / "files")
+
+
 def test_inline_rows_are_those_of_one_call(small: Path) -> None:
     given = recipe(small)
     crew = Inline(given.bench())
@@ -63,6 +69,7 @@ def test_a_carried_recipe_needs_no_repository(small: Path, tmp_path: Path) -> No
     assert bytes_of(carried.bench().rows(0, 40)) == wanted
 
 
+@pytest.mark.long
 def test_a_feature_network_is_carried(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     file, net = exported(tmp_path / "files")
@@ -89,17 +96,16 @@ def test_data_files_are_carried(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "condition"), [("pets", Condition(index=2)), ("styled", Condition(vector=(0.25, -1e-5)))]
 )
-def test_rows_of_a_condition(name: str, condition: Condition, tmp_path: Path) -> None:
-    repository = fill(tmp_path / "repository", tmp_path / "files")
-    given = recipe(repository / name, condition=condition.text)
-    generator, card, _ = load_version(repository / name)
+def test_rows_of_a_condition(name: str, condition: Condition, conditional: Path) -> None:
+    given = recipe(conditional / name, condition=condition.text)
+    generator, card, _ = load_version(conditional / name)
     assert card.conditions is not None
     chosen = generator.conditioned(card.conditions.value_of(condition))
     wanted = expected(chosen, given.spec, 40)
     assert bytes_of(travelled(given).bench().rows(0, 40)) == wanted
     assert bytes_of(travelled(given.carried()).bench().rows(0, 40)) == wanted
     with pytest.raises(Refused, match="takes a condition") as caught:
-        recipe(repository / name).bench()
+        recipe(conditional / name).bench()
     assert caught.value.reason == "FOREIGN_BANK"
 
 
