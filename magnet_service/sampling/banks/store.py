@@ -54,15 +54,14 @@ class Store:
         For choosing among recipes, which never change: of many banks in an object store this is one request, or none
         within two seconds.
         """
-        known = {name: seen for name, seen in self._seen.items() if seen[1].rows}
         found = []
         for name in self._listed(fresh=isinstance(self.place, LocalPlace)):
-            try:
-                found.append(
-                    Bank(self.place.child(name), known[name][1], self._cache) if name in known else self.open(name)
-                )
-            except MagnetError:  # `unreadable` tells of it
+            _, known = self._seen.get(name, (0, None))
+            if known is not None and known.rows:
+                found.append(Bank(self.place.child(name), known, self._cache))
                 continue
+            with contextlib.suppress(MagnetError):  # `unreadable` tells of it
+                found.append(self.open(name))
         return tuple(found)
 
     def open(self, bank_id: str) -> Bank:
