@@ -330,7 +330,7 @@ def test_where_the_prior_is_uniform_there_is_one_base(registry: Registry) -> Non
 
 def test_a_damaged_bank_says_so_where_its_k_would_stand(registry: Registry, tmp_path: Path) -> None:
     bank_id = built(registry, "plain", BuildRequest(rows=64, base=Base.UNIFORM, box=(-1.0, 1.0)))
-    (shard,) = (tmp_path / "store" / bank_id).glob("rows-*.parquet")
+    (shard,) = (tmp_path / "store" / bank_id / "rows").glob("rows-*.parquet")
     shard.write_bytes(shard.read_bytes()[:-1])
     entry = registry.auto_top_k(registry.generators.get("plain"))[-1]
     assert (entry.bank_id, entry.top_k) == (bank_id, None)

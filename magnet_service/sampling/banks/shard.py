@@ -172,7 +172,7 @@ def read_shard(
     """
     data = bank.child(ROWS).read(entry.file)
     named = f"shard {entry.file} of bank {bank.name}"
-    remedy = f"`magnet bank verify` tells which shards are, `--repair` computes them again ({manifest.spec.id})"
+    remedy = f"`magnet bank verify {manifest.spec.id} --repair` computes it again"
     if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
         raise DamagedData(f"{named} is damaged: its digest is not the manifest's; {remedy}")
     law = manifest.spec.base_law
