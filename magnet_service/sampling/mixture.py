@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import final
 
 import numpy as np
@@ -70,6 +72,13 @@ class MixtureDraw(Draw):
         return sum(int(np.unique(rows).size) for rows in each)
 
     def _indices(self, start: int, count: int) -> Int64[np.ndarray, " answer"]:
+        return self._page(start, count)
+
+    @cached_property
+    def _page(self) -> Callable[[int, int], Int64[np.ndarray, " answer"]]:
+        return lru_cache(maxsize=1)(self._drawn)  # as `ResampledDraw`
+
+    def _drawn(self, start: int, count: int) -> Int64[np.ndarray, " answer"]:
         page: Int64[np.ndarray, " answer"] = np.empty(count, dtype=np.int64)
         replacement = self.resolved.replacement
         uniform = uniforms(self.resolved.seed, Stream.RESAMPLE, start, count, 1)[:, 0] if replacement else None
@@ -79,6 +88,7 @@ class MixtureDraw(Draw):
                 page[places] = part.in_order((start + places) // self.count_of_classes)
             else:
                 page[places] = part.at(uniform[places])
+        page.setflags(write=False)
         return page
 
     def _direct(self, start: int, count: int) -> Float32[np.ndarray, "answer latent"]:

@@ -81,7 +81,6 @@ def test_nothing_is_drawn_where_nothing_has_weight() -> None:
         assert caught.value.reason == "NO_WEIGHT"
 
 
-@pytest.mark.long
 def test_any_weights_at_any_levels() -> None:
     for seed in range(300):
         source = np.random.default_rng(seed)
