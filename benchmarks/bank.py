@@ -14,17 +14,30 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.peak import resident
 from benchmarks.report import Case, parser, report
-from magnet_service.sampling import Ball, Law, Normal, Stream, Weights, make_draws_ready, uniforms
-from magnet_service.sampling.banks.columns import MappedRows
-from magnet_service.sampling.banks.reader import Piece, ShardReader, Wanted
+from magnet_service.sampling import (
+    Ball,
+    Bank,
+    BankRows,
+    BankSpec,
+    Cache,
+    Law,
+    Normal,
+    Rows,
+    Stream,
+    Weights,
+    make_draws_ready,
+    uniforms,
+)
+from magnet_service.sampling.banks.manifest import write_manifest
+from magnet_service.sampling.banks.shard import ROWS as ROWS_FOLDER
+from magnet_service.sampling.banks.shard import encode, entry_of, key_of
 from magnet_service.sampling.diagnostics import figures_of
 
 __all__ = ["main"]
@@ -36,47 +49,38 @@ SPREADS = (0.5, 0.4, 0.3)
 COUNT = 1000
 PRIOR, BALL = Normal(len(KS)), Ball(len(KS), 3.0)
 RHOS = (1.0, -0.7, 0.5, 1.3, -1.1)
-SIDE = "columns"
+SIDE, BANK = "columns", "bank"
+
+
+def spec() -> BankSpec:
+    """The recipe of a bank of three singular values; nobody has its generator."""
+    return BankSpec(generator_digest="0" * 64, law=PRIOR.to_text())
 
 
 def write(folder: Path, rows: int) -> None:
-    """Shards of made-up rows, one column for each k."""
+    """A bank of made-up rows."""
     source = np.random.default_rng(0)
+    bank = Bank.create(folder / BANK, spec(), stamp={}, shard_rows=SHARD_ROWS)
+    entries = []
     for first in range(0, rows, SHARD_ROWS):
         count = min(SHARD_ROWS, rows - first)
         volumes = np.cumsum(source.normal(size=(count, len(KS))) * SPREADS, axis=1).astype(np.float32)
         rank = np.where(source.random(count) < 0.005, len(KS) - 1, len(KS)).astype(np.int16)
         volumes[rank < len(KS), -1] = -np.inf
-        latents = PRIOR.rows(0, first, count)
-        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * np.int32(PRIOR.dim))
-        columns = {"latent": pa.ListArray.from_arrays(offsets, pa.array(latents.reshape(-1)))}
-        columns |= {f"log_v_{k}": pa.array(volumes[:, k - 1]) for k in KS}
-        columns |= {"rank": pa.array(rank), "status": pa.array(np.zeros(count, np.int8))}
-        pq.write_table(pa.table(columns), folder / f"rows-{first:012d}-{count:06d}.parquet", compression="none")
+        key = key_of(bank.manifest, first, count)
+        made = Rows(PRIOR.rows(0, first, count), volumes, rank, np.zeros(count, np.int8))
+        data = encode(made, key)
+        entries.append(entry_of(key, data))
+        bank.place.child(ROWS_FOLDER).put(entries[-1].file, data)
+    write_manifest(bank.place, 2, replace(bank.manifest, shards=tuple(entries)))
 
 
-def opened(folder: Path, rows: int, side: Path | None = None) -> MappedRows:
-    """The bank of these shards, its side files in a folder of theirs or another."""
-    paths = sorted(folder.glob("rows-*.parquet"))
-    spans = tuple((first, min(SHARD_ROWS, rows - first)) for first in range(0, rows, SHARD_ROWS))
-
-    def read(index: int, wanted: Wanted) -> Piece:
-        names = [f"log_v_{k}" for k in wanted.ks]
-        names += ["latent"] * wanted.latents + ["rank", "status"] * wanted.rank
-        found = pq.read_table(paths[index], columns=names, use_threads=False)
-        arrays = {name: found.column(name).combine_chunks() for name in names}
-        latents = arrays["latent"].flatten().to_numpy().reshape(-1, PRIOR.dim) if wanted.latents else None
-        return Piece(
-            latents,
-            {k: arrays[f"log_v_{k}"].to_numpy() for k in wanted.ks},
-            arrays["rank"].to_numpy() if wanted.rank else None,
-            arrays["status"].to_numpy() if wanted.rank else None,
-        )
-
-    return MappedRows(side or folder / SIDE, ShardReader(PRIOR.dim, len(KS), spans, read), rows)
+def opened(folder: Path, side: Path | None = None) -> BankRows:
+    """The rows of the bank, its columns kept in a folder of theirs or another."""
+    return Bank.open(folder / BANK, cache=Cache(side or folder / SIDE)).rows()
 
 
-def new_rho(rows: MappedRows, base: Law, rho: float, k: int) -> np.ndarray:
+def new_rho(rows: BankRows, base: Law, rho: float, k: int) -> np.ndarray:
     """Weights, their figures, and a draw of a thousand latents."""
     weights = Weights(rows, base, PRIOR)
     weighed = weights.weighed(rho, k)
@@ -91,10 +95,10 @@ def check(folder: Path, rows: int) -> Case:
         RuntimeError: an answer is wrong.
     """
     with tempfile.TemporaryDirectory(dir=folder) as side:
-        return checked(opened(folder, rows, Path(side) / SIDE))
+        return checked(opened(folder, Path(side) / SIDE))
 
 
-def checked(bank: MappedRows) -> Case:
+def checked(bank: BankRows) -> Case:
     """As `check`, of a bank whose side files are not written yet."""
     for base in (PRIOR, BALL):
         logs = np.where(bank.ranks() >= KS[-1], 1.3 * bank.log_volume(KS[-1]).astype(np.float64), -np.inf)
@@ -131,14 +135,14 @@ def idle(folder: Path, rows: int) -> Case:
 def cold(folder: Path, rows: int) -> Case:
     """The first use of revision and k: side files are written."""
     make_draws_ready()
-    return {"name": "cold", "ms": timed(lambda: new_rho(opened(folder, rows), PRIOR, RHOS[0], KS[-1]))}
+    return {"name": "cold", "ms": timed(lambda: new_rho(opened(folder), PRIOR, RHOS[0], KS[-1]))}
 
 
 def warm(folder: Path, rows: int) -> Case:
     """A new rho of another process, and a plain read of the column that it reads."""
     make_draws_ready()
-    bank = opened(folder, rows)
-    path = folder / SIDE / f"volume-{KS[-1]}-{rows}.npy"
+    bank = opened(folder)
+    (path,) = (folder / SIDE).glob(f"*/volume-{KS[-1]}-{rows}.npy")
     taken, read = [], []
     for rho in RHOS:
         read.append(timed(lambda: np.load(path)[:].sum()))
@@ -150,13 +154,13 @@ def warm(folder: Path, rows: int) -> Case:
 def corrected_cold(folder: Path, rows: int) -> Case:
     """The first use of another base: log densities of all latents are written."""
     make_draws_ready()
-    return {"name": "corrected_cold", "ms": timed(lambda: new_rho(opened(folder, rows), BALL, RHOS[0], KS[-1]))}
+    return {"name": "corrected_cold", "ms": timed(lambda: new_rho(opened(folder), BALL, RHOS[0], KS[-1]))}
 
 
 def corrected_warm(folder: Path, rows: int) -> Case:
     """A new rho over that base."""
     make_draws_ready()
-    bank = opened(folder, rows)
+    bank = opened(folder)
     taken = [timed(lambda rho=rho: new_rho(bank, BALL, rho, KS[-1])) for rho in RHOS]  # type: ignore[misc]  # as above
     return {"name": "corrected_warm", "ms": statistics.median(taken), "first_ms": taken[0]}
 

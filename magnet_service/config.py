@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         default_factory=_default_cache,
         description="Folder for columns of banks that are read often; servers of one machine share it.",
     )
+    cache_bytes: Bytes = Field(
+        20 * 2**30,
+        ge=0,
+        description="Bytes above which columns of the banks not used for longest are forgotten, or with K, M, G or T.",
+    )
     builder: bool = Field(
         False, description="Whether this server may build and delete banks; else it only reads those of the store."
     )

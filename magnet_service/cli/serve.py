@@ -48,6 +48,9 @@ def serve(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for columns of banks that are read often.", rich_help_panel=_FILES),
     ] = None,
+    cache_bytes: Annotated[
+        str | None, typer.Option(metavar="BYTES", help="Most that it may hold, as 20G. [20G]", rich_help_panel=_FILES)
+    ] = None,
     builder: Annotated[
         bool | None,
         typer.Option(
@@ -121,6 +124,7 @@ def serve(
         repositories=repository or None,
         store=store,
         cache=cache,
+        cache_bytes=cache_bytes,
         builder=builder,
         workers=workers,
         grow_rows=grow_rows,

@@ -30,6 +30,7 @@ from magnet_service.sampling import (
     covers,
     uniform_domain,
 )
+from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.choice import preference
 
 __all__ = ["BankShelf", "bank_command"]
@@ -45,7 +46,7 @@ class BankShelf:
         store: folder or URL of the banks.
         tile_rows, threads, device: of this server's engine; among banks of one law those computed so come first.
         builder: whether banks may be built and deleted, or are only read.
-        cache: folder for columns of banks; they are kept in memory where None.
+        cache: where columns of banks are kept; in memory where None.
 
     Attributes:
         operations: the records of builds.
@@ -55,7 +56,7 @@ class BankShelf:
         self,
         store: str | Path,
         *,
-        cache: Path | None = None,
+        cache: Cache | None = None,
         tile_rows: int = 16,
         threads: int = 1,
         device: str = "cpu",

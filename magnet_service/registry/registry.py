@@ -27,6 +27,7 @@ from magnet_service.registry.polarity import DescribeRequest, Description, descr
 from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
 from magnet_service.sampling import Bank, DirectDraw, SampleRequest, bound, resolve
+from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.crews import parse_workers
 
 __all__ = ["Registry"]
@@ -48,7 +49,7 @@ class Registry:
         max_tiles: largest number of tiles of one slice.
         max_memory: bytes that one computation may take besides the weights; where None, a share of what is free on the
             device now.
-        cache: folder for columns of banks; they are kept in memory where None.
+        cache: where columns of banks are kept; in memory where None.
         builder: whether banks may be built and deleted, or are only read.
         workers: who computes banks: `here`, between requests, or as `parse_workers` reads it.
 
@@ -68,7 +69,7 @@ class Registry:
         max_bank_rows: int = 10_000_000,
         max_tiles: int = 1_000_000,
         max_memory: int | None = None,
-        cache: Path | None = None,
+        cache: Cache | None = None,
         builder: bool = True,
         workers: str = "here",
     ) -> None:

@@ -41,7 +41,7 @@ from magnet_service.rpc.servicers import (
     SamplingServicer,
 )
 from magnet_service.rpc.worker import Worker
-from magnet_service.sampling import make_draws_ready
+from magnet_service.sampling import Cache, make_draws_ready
 
 __all__ = ["SERVICES", "run", "running_server", "serve"]
 
@@ -81,7 +81,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         max_bank_rows=settings.max_bank_rows,
         max_tiles=settings.max_tiles,
         max_memory=settings.max_memory,
-        cache=settings.cache,
+        cache=Cache(settings.cache, settings.cache_bytes or 0),
         builder=settings.builder,
         workers=settings.workers,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latents, shortfall
 from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.banks.build import Progress, build
+from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.banks.computing import compute_rows, engine_for
 from magnet_service.sampling.banks.holder import this_process
 from magnet_service.sampling.banks.operations import (
@@ -55,6 +56,7 @@ __all__ = [
     "BankSpec",
     "Base",
     "Box",
+    "Cache",
     "Cell",
     "ClassBank",
     "Diagnostics",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, final
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from scipy import special
 
 from magnet_service.errors import InvalidInput
@@ -82,6 +82,14 @@ class Law(ABC):
             inside of the support where rounding would leave it).
         """
         return self._drawn(seed, start, count)
+
+    def rows_at(self, seed: int, indices: Int64[np.ndarray, " answer"]) -> Float32[np.ndarray, "answer latent"]:
+        """Draws of any numbers, in the order asked for; as `rows`."""
+        numbers, places = np.unique(indices, return_inverse=True)
+        ends = np.flatnonzero(np.diff(numbers, append=np.iinfo(np.int64).max) != 1) + 1
+        runs = [self.rows(seed, int(run[0]), len(run)) for run in np.split(numbers, ends)[:-1]]
+        found = np.concatenate([np.empty((0, self.dim), np.float32), *runs])[places]
+        return found
 
     def log_density(self, latents: Float[np.ndarray, "rows latent"]) -> Float64[np.ndarray, " rows"]:
         """Log density of the law at given latents.

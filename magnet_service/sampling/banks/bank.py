@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from magnet_service.errors import DuplicateResource, InvalidInput, Refused
+from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.banks.columns import MappedRows
 from magnet_service.sampling.banks.manifest import Manifest, manifest_number, read_manifest, write_manifest
 from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.reader import Wanted, rows_of
 from magnet_service.sampling.banks.rows import BankRows, Rows, concatenate, no_rows
+from magnet_service.sampling.banks.shard import key_of
 from magnet_service.sampling.banks.shards import shard_reader
 from magnet_service.sampling.banks.spec import BankSpec
 
@@ -25,17 +27,17 @@ class Bank:
     Arguments:
         place: where it lies.
         manifest: what it held when opened.
-        cache: folder for the columns that are read, shared by processes; they are kept in memory where None.
+        cache: where columns that are read are kept, for all processes; in memory where None.
     """
 
-    def __init__(self, place: Place, manifest: Manifest, cache: Path | None = None) -> None:
+    def __init__(self, place: Place, manifest: Manifest, cache: Cache | None = None) -> None:
         self.place = place
         self._cache = cache
         self.manifest = manifest
         self._rows: BankRows | None = None
 
     @staticmethod
-    def open(where: str | Path | Place, expected: BankSpec | None = None, cache: Path | None = None) -> Bank:
+    def open(where: str | Path | Place, expected: BankSpec | None = None, cache: Cache | None = None) -> Bank:
         """The bank at a place.
 
         Arguments:
@@ -149,7 +151,9 @@ class Bank:
     def _opened(self) -> BankRows:
         shards = shard_reader(self.place, self.manifest)
         if self._cache is not None:
-            return MappedRows(self._cache / self.id, shards, self.revision)
+            # Rows are a function of recipe and engine: a bank that was deleted and built anew may have others.
+            key = key_of(self.manifest, 0, 0)
+            return MappedRows(self._cache.of(f"{key.bank}-{key.engine}"), shards, self.revision)
         everything = Wanted(latents=True, ks=tuple(range(1, shards.columns + 1)), rank=True)
         parts = [rows_of(shards.read(index, everything)) for index in range(len(shards.spans))]
         return _frozen(concatenate([no_rows(shards.dim, shards.columns), *parts]))

@@ -37,7 +37,7 @@ class MappedRows(BankRows):
         folder: of this bank alone.
         shards: its shards.
         count: how many rows.
-        latent_bytes: latents that take more are read from the shards that hold them, at every use.
+        latent_bytes: latents that take more are drawn anew at every use, or read from the shards that hold them.
         volume_bytes: log-volumes of all k that together take more are written one k at a time.
     """
 
@@ -85,11 +85,13 @@ class MappedRows(BankRows):
         return self._column(_volume(k))
 
     def latents_at(self, indices: Int64[np.ndarray, " answer"]) -> Float32[np.ndarray, "answer latent"]:
-        """As `BankRows.latents_at`; each shard that holds some of them is read once."""
+        """As `BankRows.latents_at`; where they are read from shards, each that holds some of them is read once."""
         found: Float32[np.ndarray, "answer latent"]
         if self._keeps_latents:
             found = self._column(self._latents)[indices]
             return found
+        if self._shards.drawn is not None:
+            return self._shards.drawn(indices)
         found = np.empty((indices.size, self.dim), dtype=np.float32)
         places = np.searchsorted(self._firsts, indices, side="right") - 1
         for index in np.unique(places).tolist():

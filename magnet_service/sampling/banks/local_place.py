@@ -27,7 +27,7 @@ def out_of_space(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(f"no space is left to write {what}: free some and build again", field="store") from error
+            raise OutOfSpace(f"no space is left to write {what}: free some and try again", field="store") from error
         raise
 
 

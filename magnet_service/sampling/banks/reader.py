@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float32, Int8, Int16
+from jaxtyping import Float32, Int8, Int16, Int64
 
 from magnet_service.sampling.banks.rows import Rows
 
@@ -55,12 +55,14 @@ class ShardReader:
         spans: first row and number of rows of each shard, in order and without gaps.
         read: what is wanted of the shard at a place of `spans`, its first rows as many as the span says; raises
             DamagedData where it is missing or not what the manifest says.
+        drawn: latents of some rows drawn anew, equal to those stored; None where only the shards have them.
     """
 
     dim: int
     columns: int
     spans: tuple[tuple[int, int], ...]
     read: Callable[[int, Wanted], Piece]
+    drawn: Callable[[Int64[np.ndarray, " answer"]], Float32[np.ndarray, "answer latent"]] | None = None
 
 
 def rows_of(piece: Piece) -> Rows:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from magnet_service.errors import DamagedData
 from magnet_service.sampling.banks.manifest import Manifest, read_manifest
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.reader import Piece, ShardReader, Wanted
 from magnet_service.sampling.banks.rows import Rows, concatenate
 from magnet_service.sampling.banks.shard import read_shard
+from magnet_service.sampling.pushforward import Pushforward
 
 __all__ = ["shard_reader"]
 
@@ -45,7 +48,8 @@ def shard_reader(bank: Place, manifest: Manifest) -> ShardReader:
         return _piece(rows, wanted)
 
     spans = tuple((entry.first, entry.count) for entry in manifest.shards)
-    return ShardReader(law.dim, law.columns, spans, read)
+    drawn = None if isinstance(law, Pushforward) else partial(law.rows_at, manifest.spec.seed)
+    return ShardReader(law.dim, law.columns, spans, read, drawn)
 
 
 def _instead(bank: Place, later: Manifest, start: int, stop: int, wanted: Wanted) -> Rows:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from magnet_service.errors import DuplicateResource, MagnetError, Refused, UnknownResource
 from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
+from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.banks.lease import Lease
 from magnet_service.sampling.banks.local_place import LocalPlace
 from magnet_service.sampling.banks.manifest import MANIFESTS, Manifest, manifest_number, read_manifest
@@ -28,13 +29,13 @@ class Store:
 
     Arguments:
         where: a path, a `file://` URL, or one that fsspec knows, as `s3://bucket/banks`.
-        cache: folder for columns of its banks; they are kept in memory where None.
+        cache: where columns of its banks are kept; in memory where None.
 
     Raises:
         InvalidInput: a URL of an unknown kind; field `store`.
     """
 
-    def __init__(self, where: str | Path | Place, cache: Path | None = None) -> None:
+    def __init__(self, where: str | Path | Place, cache: Cache | None = None) -> None:
         self.place = place_of(where)
         self._cache = cache
         self._seen: dict[str, tuple[int, Manifest]] = {}
@@ -147,6 +148,8 @@ class Store:
             self._seen.pop(bank_id, None)
             self._names = (-_GLANCE_SECONDS, ())
             place.remove_all()
+        if self._cache is not None:
+            self._cache.forget(bank_id)
 
     def _existing(self, bank_id: str) -> Place:
         """The place of a bank that is there, readable or not."""
