@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import BinaryIO, final
 
 from magnet_service.errors import OutOfSpace, Refused
 from magnet_service.sampling.banks.place import Place
@@ -69,6 +69,12 @@ class LocalPlace(Place):
         """As `Place.read`."""
         with self._allowed("read"):
             return (self.folder / name).read_bytes()
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[BinaryIO]:
+        """As `Place.opened`."""
+        with self._allowed("read"), (self.folder / name).open("rb") as file:
+            yield file
 
     def put(self, name: str, data: bytes) -> None:
         """As `Place.put`."""
