@@ -6,7 +6,10 @@ from magnet_service.sampling.accuracy import Accuracy, check_top_k, probe_latent
 from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.banks.build import Progress, build, compute_rows, engine_for
 from magnet_service.sampling.banks.crew import Crew
+from magnet_service.sampling.banks.exported import ExportedFile, export_official
 from magnet_service.sampling.banks.holder import this_process
+from magnet_service.sampling.banks.imported import ImportedBank, import_official
+from magnet_service.sampling.banks.official import OfficialFile, read_official
 from magnet_service.sampling.banks.operations import (
     OperationRecord,
     OperationRecords,
@@ -52,11 +55,14 @@ __all__ = [
     "Diagnostics",
     "DirectDraw",
     "Draw",
+    "ExportedFile",
+    "ImportedBank",
     "Law",
     "Method",
     "MixtureDraw",
     "NormBoundedNormal",
     "Normal",
+    "OfficialFile",
     "OperationRecord",
     "OperationRecords",
     "Preset",
@@ -87,7 +93,9 @@ __all__ = [
     "diagnose",
     "effective_sample_size",
     "engine_for",
+    "export_official",
     "from_text",
+    "import_official",
     "judge",
     "log_weights",
     "needed_ess",
@@ -98,6 +106,7 @@ __all__ = [
     "preset_base",
     "prior_law",
     "probe_latents",
+    "read_official",
     "resolve",
     "resolve_classes",
     "shortfall",

@@ -39,14 +39,16 @@ def resolve(
         request: the request.
         prior: the generator's own law, untruncated.
         generator_digest: digest of the generator.
-        choice: from `choose_bank`; not needed where `request.needs_bank` is False.
+        choice: from `choose_bank`; not needed where `request.needs_bank` is False: then rows are drawn fresh from the
+            base, but where a bank is given all the same, as there is no generator beside it, they are the bank's.
         rows: the chosen bank's first `request.bank_revision` rows, all of them where that is None.
 
     Returns:
         The draw. Its preset, k and rho depend on bank, revision, base, manifold and min_ess, never on count or offset.
 
     Raises:
-        InvalidInput: top_k above the Jacobian's columns; field `top_k`. A truncation or domain unfit for the prior.
+        InvalidInput: top_k above the Jacobian's columns or those that the bank holds; field `top_k`. A truncation or
+            domain unfit for the prior.
         Refused: no bank (NO_BANK) or an empty one (EMPTY_BANK); more than 1 % of the base's rows of rank below k at
             rho < 0 (LOW_RANK); no row with weight (NO_WEIGHT); without replacement, offset + count above half the ESS
             (TOO_FEW_ROWS); a top_k beyond which the bank's arithmetic is too inexact (INEXACT).
@@ -60,12 +62,18 @@ def resolve(
             f"top_k is {request.top_k}: the Jacobian has {law.columns} columns, write 1 to {law.columns} or 0 for AUTO",
             field="top_k",
         )
-    if not request.needs_bank:
+    if not request.needs_bank and choice is None:
         return _direct(request, law, generator_digest)
     if choice is None or rows is None:
         raise Refused("the request reads volumes and no bank is at hand: build one", field="bank_id", reason="NO_BANK")
     if len(rows) == 0:
         raise Refused(f"bank {choice.spec.id} holds no rows yet: build it", field="bank_id", reason="EMPTY_BANK")
+    if request.top_k > choice.spec.columns:
+        raise InvalidInput(
+            f"top_k is {request.top_k}: bank {choice.spec.id} holds the {choice.spec.columns} largest singular values "
+            f"of {law.columns}, write 1 to {choice.spec.columns} or 0 for AUTO",
+            field="top_k",
+        )
     return _resampled(request, law, generator_digest, choice, rows)
 
 

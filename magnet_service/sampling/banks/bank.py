@@ -144,7 +144,6 @@ class Bank:
 
 
 def _read(place: Place, manifest: Manifest) -> Rows:
-    law = manifest.spec.base_law
     try:
         shards = [read_shard(place, manifest, shard) for shard in manifest.shards]
     except FileNotFoundError as error:
@@ -153,7 +152,7 @@ def _read(place: Place, manifest: Manifest) -> Rows:
         if later.spec != manifest.spec or later.shards == manifest.shards:
             raise DamagedData(f"a shard of bank {place.name} is missing: {error}") from error
         return _read(place, later).first(manifest.rows)
-    return _frozen(concatenate([_empty(law.dim, law.columns), *shards]))
+    return _frozen(concatenate([_empty(manifest.spec.base_law.dim, manifest.spec.columns), *shards]))
 
 
 def _empty(latent: int, columns: int) -> Rows:

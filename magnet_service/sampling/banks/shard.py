@@ -175,8 +175,7 @@ def read_shard(
     remedy = f"`magnet bank verify` tells which shards are, `--repair` computes them again ({manifest.spec.id})"
     if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
         raise DamagedData(f"{named} is damaged: its digest is not the manifest's; {remedy}")
-    law = manifest.spec.base_law
-    rows, key = decode(data, law.dim, law.columns, ks=ks, latents=latents)
+    rows, key = decode(data, manifest.spec.base_law.dim, manifest.spec.columns, ks=ks, latents=latents)
     if len(rows) != entry.count or (key.bank, key.first) != (manifest.spec.id, entry.first):
         raise DamagedData(f"{named} holds {len(rows)} rows from {key.first} of bank {key.bank}; {remedy}")
     return rows
