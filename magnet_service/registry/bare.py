@@ -44,7 +44,8 @@ def plan_of_bank(shelf: BankShelf, request: SampleRequest, engine_for: Callable[
     if request.preset is Preset.AS_TRAINED:
         request = replace(request, preset=None, rho=0.0, base=Base.PRIOR)
     spec = choice.spec
-    draw = resolve(request, spec.base_law, generator_digest=spec.generator_digest, choice=choice, rows=rows)
+    digest = spec.generator_digest
+    draw = resolve(request, spec.base_law, generator_digest=digest, choice=choice, rows=rows, from_bank=True)
     return Plan(None, draw, engine_for(draw.resolved.precision_used))
 
 

@@ -32,6 +32,7 @@ def resolve(
     generator_digest: str,
     choice: BankChoice | None = None,
     rows: Rows | None = None,
+    from_bank: bool = False,
 ) -> Draw:
     """Settles everything that a request leaves open, and makes the draw.
 
@@ -39,9 +40,9 @@ def resolve(
         request: the request.
         prior: the generator's own law, untruncated.
         generator_digest: digest of the generator.
-        choice: from `choose_bank`; not needed where `request.needs_bank` is False: then rows are drawn fresh from the
-            base, but where a bank is given all the same, as there is no generator beside it, they are the bank's.
+        choice: from `choose_bank`; not needed where `request.needs_bank` is False.
         rows: the chosen bank's first `request.bank_revision` rows, all of them where that is None.
+        from_bank: whether rows are the bank's at rho = 0 too, where else they are drawn fresh from the base.
 
     Returns:
         The draw. Its preset, k and rho depend on bank, revision, base, manifold and min_ess, never on count or offset.
@@ -62,7 +63,7 @@ def resolve(
             f"top_k is {request.top_k}: the Jacobian has {law.columns} columns, write 1 to {law.columns} or 0 for AUTO",
             field="top_k",
         )
-    if not request.needs_bank and choice is None:
+    if not (request.needs_bank or from_bank):
         return _direct(request, law, generator_digest)
     if choice is None or rows is None:
         raise Refused("the request reads volumes and no bank is at hand: build one", field="bank_id", reason="NO_BANK")

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
 
@@ -51,14 +52,14 @@ class OfficialFile:
         return np.asarray((self.svds > 0.0).any(axis=1))
 
 
-def read_official(file: str | Path | IO[bytes], *, max_memory: int | None = None) -> OfficialFile:
+def read_official(file: str | Path, *, max_memory: int | None = None) -> OfficialFile:
     """Reads a volume file: `latents` [rows, d], `svds` [rows, K] and, where it has them, one-hot `labels` [rows, C].
 
     Types, shapes and sizes are those that the file declares, and are checked before anything is read; what it holds
     beside these three arrays is never opened, and no pickle is ever read.
 
     Arguments:
-        file: a path, or a file opened for reading bytes.
+        file: its path.
         max_memory: bytes that the import may take; where None a share of what is free now.
 
     Returns:
@@ -81,8 +82,7 @@ def read_official(file: str | Path | IO[bytes], *, max_memory: int | None = None
     References:
         Humayun, Balestriero, Baraniuk, arXiv 2110.08009, and the volumes published with its code.
     """
-    name = file if isinstance(file, str) else getattr(file, "name", "the file")
-    name = Path(str(name)).name
+    name = Path(file).name
     bound = default_max_memory("cpu") if max_memory is None else max_memory
     try:
         with zipfile.ZipFile(file) as archive:
@@ -152,7 +152,7 @@ def _declared(archive: zipfile.ZipFile, name: str, key: str) -> _Member | None:
     return member
 
 
-def _header(stream: IO[bytes], name: str, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _header(stream: IO[bytes] | BufferedIOBase, name: str, key: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     try:
         with warnings.catch_warnings():  # of Python 2, whose headers are read all the same
             warnings.simplefilter("ignore", UserWarning)
