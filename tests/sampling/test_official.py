@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from magnet_service.errors import DamagedData, InvalidInput, MagnetError, OutOfMemory, Refused, RefusedArchive
 from magnet_service.generator.condition import Condition
 from magnet_service.sampling import (
     Bank,
     BankSpec,
+    Base,
     Box,
     ImportedBank,
     Law,
@@ -30,6 +30,7 @@ from magnet_service.sampling import (
     resolve,
 )
 from magnet_service.sampling.banks import growth
+from tests.sampling.nets import layers
 from tests.sampling.small_bank import create, files, folder_of, grow, small_engine, small_generator
 from tests.sampling.volume_files import (
     CLASSES,
@@ -314,7 +315,7 @@ def test_a_law_that_the_latents_cannot_have(tmp_path: Path) -> None:
     assert Store(tmp_path / "banks").banks() == ()
     on_sphere = made["latents"] / np.linalg.norm(made["latents"], axis=1, keepdims=True)
     square = np.tile(made["svds"], (1, 2))[:, :WIDTH]
-    with pytest.raises(InvalidInput, match="6 singular values a row, and under sphere"):
+    with pytest.raises(InvalidInput, match="6 singular values a row: under sphere"):
         imports(
             tmp_path / "banks", written(tmp_path / "b.npz", latents=on_sphere, svds=square), Sphere(WIDTH, radius=1.0)
         )
@@ -324,7 +325,7 @@ def test_a_law_that_the_latents_hardly_have_is_doubted(tmp_path: Path) -> None:
     made = arrays(2000)
     (wide,) = imports(tmp_path / "banks", written(tmp_path / "a.npz", **made), Normal(WIDTH, scale=3.0))
     assert "is that the law" in wide.doubt
-    assert "normal(dim=6,scale=3.0) 9" in wide.doubt
+    assert "normal(dim=6,scale=3.0) 8.93" in wide.doubt
     (right,) = imports(tmp_path / "banks", tmp_path / "a.npz")
     assert right.doubt == ""
 
@@ -376,7 +377,7 @@ def test_k_beyond_the_columns_held_is_refused_and_auto_stays_within(tmp_path: Pa
         drawn(rho=0.1, top_k=5)
     assert caught.value.field == "top_k"
     assert drawn(rho=0.1).resolved.top_k == COLUMNS  # type: ignore[attr-defined]
-    uniform = drawn(rho=1.0, base="UNIFORM", top_k=4).resolved  # type: ignore[attr-defined]
+    uniform = drawn(rho=1.0, base=Base.UNIFORM, top_k=4).resolved  # type: ignore[attr-defined]
     assert uniform.uniformity == "uniform in the top-k volume"
     # Drawn from the bank at rho 0 too, each row as likely as any.
     at_zero = drawn(rho=0.0)
@@ -412,8 +413,7 @@ def far(volumes: np.ndarray) -> np.ndarray:
     return 2.0**-24 * (k + 3.0 * finite.max(axis=1, keepdims=True))
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-37, 1e36])
-@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize(("kind", "scale"), [("f4", 1.0), ("f8", 1.0), ("f8", 1e-40), ("f8", 1e40)])
 def test_export_and_import_give_the_same_rows(kind: str, scale: float, tmp_path: Path) -> None:
     made = arrays(kind=kind)
     made["svds"] *= scale
@@ -426,7 +426,7 @@ def test_export_and_import_give_the_same_rows(kind: str, scale: float, tmp_path:
         assert saved["latents"].dtype == np.float32
         assert str(saved["svds"].dtype) == told.type == ("float32" if scale == 1.0 else "float64")
         assert (saved["svds"][5, 2:] == 0.0).all()
-        assert np.allclose(saved["svds"], made["svds"].astype(np.float64), rtol=1e-5, atol=0.0)
+        assert np.allclose(saved["svds"], made["svds"].astype(np.float64), rtol=1e-4, atol=0.0)
     (back,) = imports(tmp_path / "back", tmp_path / "out.npz")
     before, after = bank.rows(), back.bank.rows()
     assert after.latents.tobytes() == before.latents.tobytes()
@@ -437,6 +437,17 @@ def test_export_and_import_give_the_same_rows(kind: str, scale: float, tmp_path:
     assert (error <= far(before.log_volumes.astype(np.float64))).all()
 
 
+def slow_jacobian(latent: np.ndarray) -> np.ndarray:
+    """Of `small_generator`, layer by layer in float64."""
+    value, matrix = latent.astype(np.float64), np.eye(3)
+    made = layers((3, 8, 8, 5), seed=1)
+    for index, (weight, bias) in enumerate(made):
+        value, matrix = weight @ value + bias, weight @ matrix
+        if index < len(made) - 1:
+            matrix, value = matrix * (value > 0.0)[:, None], np.maximum(value, 0.0)
+    return matrix
+
+
 def test_a_computed_bank_goes_out_and_comes_back(tmp_path: Path) -> None:
     generator = small_generator()
     bank = grow(create(tmp_path / "bank", generator), generator, 100)
@@ -444,11 +455,7 @@ def test_a_computed_bank_goes_out_and_comes_back(tmp_path: Path) -> None:
     rows = bank.rows()
     with np.load(tmp_path / "out.npz") as saved:
         for row in (0, 50, 99):
-            point = torch.from_numpy(rows.latents[row].copy()).double()
-            jacobian = torch.autograd.functional.jacobian(
-                lambda z: generator.forward(z[None].float()).flatten().double(), point
-            )
-            expected = np.linalg.svd(jacobian.numpy(), compute_uv=False)
+            expected = np.linalg.svd(slow_jacobian(rows.latents[row]), compute_uv=False)
             found = saved["svds"][row].astype(np.float64)
             assert np.abs(found - expected)[: rows.rank[row]].max() < 1e-4 * expected[0]
     (back,) = imports(tmp_path / "back", tmp_path / "out.npz", Normal(3))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -21,6 +22,8 @@ from magnet_service.geometry.memory import default_max_memory
 __all__ = ["OfficialFile", "read_official"]
 
 _NAMES = ("latents", "svds", "labels")
+# Headers are Python literals, and numpy lets pass what their tokenizer and parser say to others.
+_NO_HEADER = (ValueError, TypeError, OverflowError, SyntaxError, TokenError, RecursionError, MemoryError)
 _SPAN = 16_384
 # The arrays themselves, and the rows made of them.
 _COPIES = 2
@@ -163,7 +166,7 @@ def _header(stream: IO[bytes] | BufferedIOBase, name: str, key: str) -> tuple[tu
                 shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
             else:  # later ones are for records with names that are no plain letters
                 raise ValueError(f"version {version} is for records")
-    except (ValueError, TypeError, OverflowError) as error:
+    except _NO_HEADER as error:
         raise _bad(f"{key}.npy of {name} is no array of numbers ({error}): save it by numpy.savez") from error
     if dtype.hasobject:
         raise RefusedArchive(
