@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from magnet_service import __version__
-from magnet_service.cli import bank, distances, fields, generator, health, patterns, regions, sample, serve, slices
+from magnet_service.cli import (
+    bank,
+    bank_files,
+    distances,
+    fields,
+    generator,
+    health,
+    patterns,
+    regions,
+    sample,
+    serve,
+    slices,
+)
 from magnet_service.cli.failures import FailureReporting
 
 __all__ = ["app"]
@@ -20,6 +32,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(generator.app, name="generator")
+bank.app.command("import")(bank_files.import_file)
+bank.app.command("export")(bank_files.export_banks)
 app.add_typer(bank.app, name="bank")
 app.command("sample")(sample.sample)
 app.command("slice")(slices.slice_command)

@@ -60,6 +60,8 @@ def bank_message(bank: Bank, reference: str, labels: tuple[str, ...] = ()) -> ba
         precision_used=used,
         precision_reason="" if accuracy is None else accuracy.reason,
         errors=() if accuracy is None else map(error_message, accuracy.errors),
+        origin=spec.origin,
+        generator_name=spec.generator_name,
         largest_k=spec.columns * bool(bank.revision) if accuracy is None else accuracy.largest_k,
     )
 
