@@ -76,7 +76,7 @@ def test_labels_and_conditions_that_do_not_fit(repository: Path, tmp_path: Path,
         (tmp_path / "none.npz", ("styled", "--condition", 1), "takes a vector of 2 numbers"),
     ):
         assert told in magnet.error(2, "bank", "import", path, "--generator", *asked, *here), asked
-    assert magnet.json("bank", "list", "--local", *here) == []
+    assert magnet.json("bank", "list", "--local", *here)["banks"] == []
     (by_hand,) = magnet.json("bank", "import", tmp_path / "none.npz", "--generator", "pets", "--condition", 1, *here)[
         "banks"
     ]
