@@ -6,10 +6,14 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from magnet_service.sampling import Bank, ImportedBank, Law, Normal, Store, import_official, read_official
+
 ROWS, WIDTH, COLUMNS, CLASSES = 200, 6, 4, 5
+PRIOR = Normal(WIDTH)
 
 
 def arrays(rows: int = ROWS, *, labels: bool = False, kind: str = "f4", seed: int = 1) -> dict[str, np.ndarray]:
@@ -52,3 +56,13 @@ def slow_log_volumes(row: np.ndarray) -> list[float]:
     return [
         math.fsum(math.log(value) for value in sorted(row.tolist(), reverse=True)[:k]) for k in range(1, len(row) + 1)
     ]
+
+
+def imports(store: Path, path: Path, law: Law = PRIOR, **more: object) -> tuple[ImportedBank, ...]:
+    given: dict[str, Any] = {"generator_name": "ffhq", "law": law, **more}
+    return import_official(Store(store), read_official(path), **given)
+
+
+def imported(folder: Path, law: Law = PRIOR, **made: np.ndarray) -> Bank:
+    (one,) = imports(folder / "banks", written(folder / "ffhq.npz", **made), law)
+    return one.bank

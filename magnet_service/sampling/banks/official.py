@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import warnings
 import zipfile
 import zlib
@@ -92,7 +93,10 @@ def read_official(file: str | Path, *, max_memory: int | None = None) -> Officia
             arrays = _arrays(archive, name, bound)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise InvalidInput(f"there is no file {file}: write the path of a volume file (.npz)", field="file") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except PermissionError:
+        raise
+    # Offsets of a damaged directory lead anywhere: before the file, into other bytes, out of a name's encoding.
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OSError) as error:
         raise DamagedData(f"{name} is no .npz file, or not a whole one: {error}", field="file") from error
     except NotImplementedError as error:  # a compression that nobody here knows
         raise RefusedArchive(f"{name}: {error}; save it by numpy.savez", field="file") from error
