@@ -17,6 +17,7 @@ from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volum
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf
+from magnet_service.registry.bare import describe_bank, plan_of_bank
 from magnet_service.registry.building import Build, BuildRequest, plan_build, plan_growth, repaired
 from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
@@ -118,7 +119,7 @@ class Registry:
         """Settles a draw: which bank, k, rho, seed.
 
         Arguments:
-            reference: `name` or `name@version`.
+            reference: `name` or `name@version`; empty for the rows of the bank that the request names, without outputs.
             request: the draw.
 
         Returns:
@@ -137,6 +138,8 @@ class Registry:
                 field="count",
                 metadata={"max_count": str(self.max_count)},
             )
+        if not reference:
+            return plan_of_bank(self.banks, request, self.engine)
         held = self.generators.get(reference)
         _check_top_k(request.top_k, held)
         held.generator.plan(request.manifold)  # refuses a manifold that it has not
@@ -285,7 +288,9 @@ class Registry:
         return repaired(bank, self.generators, files, device=self._device, max_memory=self.max_memory, on_rows=on_rows)
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
-        """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
+        """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`, or `describe_bank`."""
+        if not reference:
+            return describe_bank(self.banks, request)
         return describe_polarity(self.banks, self.get(reference, request.condition), request)
 
     def check_rows(self, rows: int, field: str) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -190,16 +190,18 @@ def read_shard(
     """
     named = f"shard {entry.file} of bank {bank.name}"
     remedy = f"`magnet bank verify {manifest.spec.id} --repair` computes it again"
-    law, place = manifest.spec.base_law, bank.child(ROWS)
+    if manifest.spec.imported:
+        remedy = "delete the bank and import its file again"
+    dim, columns, place = manifest.spec.base_law.dim, manifest.spec.columns, bank.child(ROWS)
     try:
         if entry.bytes >= _LARGE_BYTES and ks is not None and not latents:
             with place.opened(entry.file) as file:
-                rows, key = decode(file, law.dim, law.columns, ks=ks, latents=False)
+                rows, key = decode(file, dim, columns, ks=ks, latents=False)
         else:
             data = place.read(entry.file)
             if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
                 raise DamagedData("its digest is not the manifest's")
-            rows, key = decode(data, law.dim, law.columns, ks=ks, latents=latents)
+            rows, key = decode(data, dim, columns, ks=ks, latents=latents)
     except DamagedData as error:
         raise DamagedData(f"{named} is damaged: {error.message}; {remedy}") from error
     if len(rows) != entry.count or (key.bank, key.first) != (manifest.spec.id, entry.first):
