@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Precision
-from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine
 from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.pages import Plan
@@ -65,9 +64,7 @@ def _chosen(shelf: BankShelf, request: SampleRequest) -> tuple[BankChoice, BankR
         )
     bank = shelf.open(request.bank_id)
     spec = bank.spec
-    request = replace(
-        request, condition=request.condition or (Condition.from_text(spec.condition) if spec.condition else None)
-    )
+    request = replace(request, condition=request.condition or spec.condition_held)
     choice = choose_bank(
         [spec], request, spec.base_law, generator_digest=spec.generator_digest, reference=spec.generator_name
     )

@@ -147,13 +147,9 @@ def plan_growth(
         row_bytes = bank.bytes / bank.revision if bank.revision else 4 * (spec.base_law.dim + spec.columns + 1)
         mine = engine(spec.precision)
         same = stamp(mine) == bank.manifest.stamp and (spec.tile_rows, spec.threads) == (mine.tile_rows, mine.threads)
-        if (
-            spec.imported
-            or bank.revision >= to_rows
-            or bank.id in banned
-            or not same
-            or (rows - bank.revision) * row_bytes > budget
-        ):
+        if spec.imported or bank.revision >= to_rows or bank.id in banned or not same:
+            continue
+        if (rows - bank.revision) * row_bytes > budget:
             continue
         held = holder_of(bank, generators)
         if held is not None:

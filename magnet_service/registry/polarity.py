@@ -10,7 +10,7 @@ from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.condition import Condition
 from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import RHO_GRID, BankChoice, Base, Cell, Law, SampleRequest, describe
+from magnet_service.sampling import RHO_GRID, BankChoice, BankRows, Base, Cell, Law, SampleRequest, describe
 from magnet_service.sampling.diagnostics import KHAT_LIMIT
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, SUPPORT_ESS
 
