@@ -247,14 +247,15 @@ class OperationBoard:
         last = replace(operation.record, done=True, error=_recorded(error))
         try:
             await asyncio.to_thread(self._records.put, last)
-            await asyncio.to_thread(self._records.prune, operation.bank_id)
         except MagnetError as trouble:  # its bank may be deleted, or the store gone
             log.warning("the end of a build is not recorded", reason=trouble.reason, cause=trouble.message)
-        self._ended[operation.name] = last
-        while len(self._ended) > _ENDED_KEPT:
-            self._ended.popitem(last=False)
+            self._ended[operation.name] = last
+            while len(self._ended) > _ENDED_KEPT:
+                self._ended.popitem(last=False)
         del self._running[operation.name]
         operation.over()
+        with contextlib.suppress(MagnetError):  # another time
+            await asyncio.to_thread(self._records.prune, operation.bank_id)
 
     async def _tell(self, operation: BuildOperation) -> None:
         """Writes the record of a build while it runs, and ends it when somebody elsewhere asks for that."""

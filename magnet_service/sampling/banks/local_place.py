@@ -9,8 +9,9 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import IOBase
 from pathlib import Path
-from typing import BinaryIO, final
+from typing import final
 
 from magnet_service.errors import OutOfSpace, Refused
 from magnet_service.sampling.banks.place import Place
@@ -71,7 +72,7 @@ class LocalPlace(Place):
             return (self.folder / name).read_bytes()
 
     @contextmanager
-    def opened(self, name: str) -> Iterator[BinaryIO]:
+    def opened(self, name: str) -> Iterator[IOBase]:
         """As `Place.opened`."""
         with self._allowed("read"), (self.folder / name).open("rb") as file:
             yield file

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from io import IOBase
 from pathlib import Path
-from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from magnet_service.errors import InvalidInput
@@ -41,7 +41,7 @@ class Place(ABC):
         """The bytes of an object; FileNotFoundError where there is none."""
 
     @abstractmethod
-    def opened(self, name: str) -> AbstractContextManager[BinaryIO]:
+    def opened(self, name: str) -> AbstractContextManager[IOBase]:
         """An object of which only parts are read, while a `with` block runs; FileNotFoundError where there is none."""
 
     @abstractmethod

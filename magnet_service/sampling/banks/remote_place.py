@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, final
+from io import IOBase
+from typing import Any, final
 
 import fsspec
 
@@ -81,7 +82,7 @@ class RemotePlace(Place):
         return data
 
     @contextmanager
-    def opened(self, name: str) -> Iterator[BinaryIO]:
+    def opened(self, name: str) -> Iterator[IOBase]:
         """As `Place.opened`: a request for each part, none for more than is asked for."""
         with self._reached(), self._system.open(f"{self._path}/{name}", "rb", cache_type="none") as file:
             yield file

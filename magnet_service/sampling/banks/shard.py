@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import BinaryIO
+from io import IOBase
 
 import numpy as np
 import pyarrow as pa
@@ -115,7 +115,7 @@ def encode(rows: Rows, key: ShardKey) -> bytes:
 
 
 def decode(
-    source: bytes | BinaryIO, latent: int, columns: int, *, ks: Sequence[int] | None = None, latents: bool = True
+    source: bytes | IOBase, latent: int, columns: int, *, ks: Sequence[int] | None = None, latents: bool = True
 ) -> tuple[Rows, ShardKey]:
     """Rows from a shard, with the key that it states.
 
