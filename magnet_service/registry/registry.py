@@ -21,6 +21,7 @@ from magnet_service.registry.bare import describe_bank, plan_of_bank
 from magnet_service.registry.building import Build, BuildRequest, plan_build, plan_growth, repaired
 from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
+from magnet_service.registry.device import device_found
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
 from magnet_service.registry.pattern_shelf import PatternShelf
@@ -75,7 +76,7 @@ class Registry:
         workers: str = "here",
     ) -> None:
         self.generators = GeneratorShelf(repositories)
-        self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
+        self._device, self._threads, self._tile_rows = device_found(device), threads, tile_rows
         self.banks = BankShelf(
             store, cache=cache, tile_rows=tile_rows, threads=threads, device=self._device, builder=builder
         )
@@ -303,17 +304,3 @@ def _check_top_k(top_k: int, held: HeldGenerator) -> None:
     columns = held.prior.columns
     if top_k > columns:
         raise InvalidInput(f"top_k is {top_k}; write 1 to {columns}, or 0 for the default.", field="top_k")
-
-
-def _found(device: str) -> str:
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return device
-    index = torch.device(device).index or 0
-    count = torch.cuda.device_count()
-    if index >= count:
-        raise InvalidInput(
-            f"device is {device!r}, but torch finds {count} CUDA devices here; write cpu or auto.", field="device"
-        )
-    return f"cuda:{index}"
