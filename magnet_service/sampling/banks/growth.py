@@ -176,6 +176,7 @@ class Growth:
 
     def _clean(self) -> None:
         # A killed writer may leave a short shard that no manifest names, and that no later build would ask for.
+        self._lease.check()
         full = self.manifest.shard_rows
         first = self._to_rows - self._to_rows % full
         kept = {shard.file for shard in self.manifest.shards} | {shard_name(first, self._to_rows - first)}
