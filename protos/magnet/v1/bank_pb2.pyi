@@ -148,7 +148,7 @@ class BuildBankRequest(_message.Message):
     generator: _builtins.str
     """`name` or `name@version`."""
     rows: _builtins.int
-    """Rows that the bank shall have at the end, 1 to 100,000,000."""
+    """Rows that the bank shall have at the end, 1 to 10,000,000,000."""
     manifold: _types_pb2.Manifold.ValueType
     """Where the image is taken."""
     precision: _types_pb2.Precision.ValueType

@@ -36,7 +36,7 @@ class Banks(Connection):
 
         Arguments:
             generator: `name` or `name@version`.
-            rows: rows that the bank shall have at the end, 1 to 100,000,000; those that exist are kept.
+            rows: rows that the bank shall have at the end, 1 to 10,000,000,000; those that exist are kept.
             condition: of all its rows, where the generator takes one; a draw over all classes reads a bank of each.
             seed: seed of the latents, 0 to 2^64 - 1.
             base: law of the bank's latents, `prior` or `uniform`.

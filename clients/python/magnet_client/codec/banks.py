@@ -56,7 +56,7 @@ def build_request(
     """Pack the arguments of `Client.build_bank`; InvalidInput for what can never be right."""
     return bank_pb2.BuildBankRequest(
         generator=generator,
-        rows=integer(rows, "rows", 1, 100_000_000),
+        rows=integer(rows, "rows", 1, 10_000_000_000),
         base=base_to_wire(None, base, ball_radius, box),
         manifold=word_to_enum(manifold, MANIFOLDS, "manifold"),
         precision=word_to_enum(precision, PRECISIONS, "precision"),
