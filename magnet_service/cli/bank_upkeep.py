@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from magnet_service.cli.connection import settings
 from magnet_service.cli.failures import needs_server_parts
 from magnet_service.cli.options import Json
+from magnet_service.cli.signals import ended_by_sigterm
 from magnet_service.cli.terminal import STDERR, STDOUT, grid, print_json, size
 from magnet_service.errors import InvalidInput
 
@@ -187,7 +188,7 @@ def _report_json(bank: Bank, problems: dict[str, str], repaired: bool) -> dict[s
 
 @contextmanager
 def _bar(what: str, rows: int) -> Iterator[Callable[[int], object]]:
-    """Shows how many rows are done, on a terminal; yields what is told of rows."""
+    """Shows how many rows are done, on a terminal; yields what is told of rows. SIGTERM ends it as Ctrl-C does."""
     bar = Progress(
         TextColumn(what),
         BarColumn(),
@@ -198,6 +199,6 @@ def _bar(what: str, rows: int) -> Iterator[Callable[[int], object]]:
         transient=True,
         disable=not STDERR.is_terminal,
     )
-    with bar:
+    with ended_by_sigterm(), bar:
         task = bar.add_task(what, total=rows)
         yield lambda count: bar.advance(task, count)

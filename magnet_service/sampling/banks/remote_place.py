@@ -160,7 +160,7 @@ class RemotePlace(Place):
                     field="store",
                     reason="NO_CREDENTIALS",
                 ) from error
-            raise Unreachable(f"{self.url} cannot be reached now: {error}") from error
+            raise Unreachable(f"the store at {self.url} cannot be reached now: {error}") from error
 
 
 def _found(path: str) -> type[Exception]:
