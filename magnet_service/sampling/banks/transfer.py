@@ -112,8 +112,9 @@ def compact(bank: Bank, shard_rows: int, *, on_rows: Callable[[int], object] | N
         after = replace(after, shards=tuple(entries))
         if after != before:
             write_manifest(bank.place, number + 1, after)
-        for name in {entry.file for entry in before.shards} - {entry.file for entry in after.shards}:
-            bank.place.child(ROWS).remove(name)
+            # Shards of other sizes that a killed writer left are removed with the old ones.
+            for name in set(bank.place.child(ROWS).names()) - {entry.file for entry in after.shards}:
+                bank.place.child(ROWS).remove(name)
     return bank.reload()
 
 
