@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from magnet_service.cli.connection import settings
 from magnet_service.cli.failures import needs_server_parts
 from magnet_service.cli.options import Json
+from magnet_service.cli.signals import ended_by_sigterm
 from magnet_service.cli.terminal import STDERR, STDOUT, grid, print_json, size
 from magnet_service.errors import InvalidInput
 
@@ -41,12 +42,13 @@ def verify(
     store: _Store = None,
     json: Json = False,
 ) -> None:
-    """Reads every shard of banks and checks it against its digests; exit code 1 if one is damaged and stays so.
+    """Reads every shard of banks and checks it against its digests; exit code 1 if one is damaged and stays so,
+    or cannot be opened.
 
     Example: magnet bank verify --store s3://bucket/banks
     """
     reports = []
-    found = _opened(_store(store), banks)
+    found, unreadable = _opened(_store(store), banks)
     with _bar("verifying", sum(bank.revision for bank in found)) as advance:
         for bank in found:
             problems = _problems(bank, advance)
@@ -63,7 +65,7 @@ def verify(
         for _, problems, _ in reports:
             for problem in problems.values():
                 STDOUT.print(problem, markup=False, style="yellow", soft_wrap=True)
-    if any(problems and not repaired for _, problems, repaired in reports):
+    if unreadable or any(problems and not repaired for _, problems, repaired in reports):
         raise typer.Exit(1)
 
 
@@ -79,7 +81,7 @@ def compact(
     """
     from magnet_service.sampling.banks.transfer import compact as compacted
 
-    (found,) = _opened(_store(store), [bank])
+    found = _store(store).open(bank)
     with _bar("compacting", found.revision) as advance:
         after = compacted(found, shard_rows, on_rows=advance)
     facts = {"bank_id": after.id, "rows": after.revision, "shards": len(after.manifest.shards), "bytes": after.bytes}
@@ -102,6 +104,8 @@ def copy(
 ) -> None:
     """Copies banks from one store to another, each shard checked on its way; stopped, the same command goes on.
 
+    Exit code 1 if there are banks that cannot be opened; the others are copied.
+
     Example: magnet bank copy ./banks s3://bucket/banks
     """
     from_store, to_store = _store(source), _store(target)
@@ -109,7 +113,7 @@ def copy(
         raise InvalidInput(f"FROM and TO are both {source}: write two stores", field="to")
     from magnet_service.sampling.banks.transfer import copy_bank
 
-    found = _opened(from_store, bank)
+    found, unreadable = _opened(from_store, bank)
     with _bar("copying", sum(one.revision for one in found)) as advance:
         copies = [copy_bank(one, to_store.place.child(one.id), on_rows=advance) for one in found]
     if json:
@@ -120,6 +124,8 @@ def copy(
         STDOUT.print(
             grid("", ("id", "rows>", "size>"), ((one.id, f"{one.revision:,}", size(one.bytes)) for one in copies))
         )
+    if unreadable:
+        raise typer.Exit(1)
 
 
 def _store(where: str | None) -> Store:
@@ -131,12 +137,14 @@ def _store(where: str | None) -> Store:
     return Store(here.store)
 
 
-def _opened(store: Store, banks: list[str] | None) -> list[Bank]:
+def _opened(store: Store, banks: list[str] | None) -> tuple[list[Bank], bool]:
+    """The banks named, or all; and whether there are others, which are told, that cannot be opened."""
     if banks:
-        return [store.open(bank) for bank in banks]
-    for name, problem in store.unreadable().items():
-        STDERR.print(f"unreadable: {name}: {problem.message}", markup=False, style="yellow")
-    return list(store.banks())
+        return [store.open(bank) for bank in banks], False
+    unreadable = store.unreadable()
+    for name, problem in unreadable.items():
+        STDERR.print(f"unreadable: {name}: {problem.message}", markup=False, style="yellow", soft_wrap=True)
+    return list(store.banks()), bool(unreadable)
 
 
 def _problems(bank: Bank, advance: Callable[[int], object]) -> dict[str, str]:
@@ -187,7 +195,7 @@ def _report_json(bank: Bank, problems: dict[str, str], repaired: bool) -> dict[s
 
 @contextmanager
 def _bar(what: str, rows: int) -> Iterator[Callable[[int], object]]:
-    """Shows how many rows are done, on a terminal; yields what is told of rows."""
+    """Shows how many rows are done, on a terminal; yields what is told of rows. SIGTERM ends it as Ctrl-C does."""
     bar = Progress(
         TextColumn(what),
         BarColumn(),
@@ -198,6 +206,6 @@ def _bar(what: str, rows: int) -> Iterator[Callable[[int], object]]:
         transient=True,
         disable=not STDERR.is_terminal,
     )
-    with bar:
+    with ended_by_sigterm(), bar:
         task = bar.add_task(what, total=rows)
         yield lambda count: bar.advance(task, count)

@@ -89,7 +89,8 @@ def connected(
             yield client
         return
     if address is not None and address != os.environ.get("MAGNET_ADDRESS"):
-        raise InvalidInput("write either --address or --local: both are given", field="address")
+        alone = "--local" if workers is None else "--workers"
+        raise InvalidInput(f"write either --address or {alone}: both are given", field="address")
     try:
         from magnet_service.rpc.server import running_server
     except ModuleNotFoundError as error:

@@ -42,6 +42,7 @@ from magnet_service.rpc.servicers import (
 )
 from magnet_service.rpc.worker import Worker
 from magnet_service.sampling import Cache, make_draws_ready
+from magnet_service.sampling.banks.place import place_of
 
 __all__ = ["SERVICES", "run", "running_server", "serve"]
 
@@ -121,9 +122,11 @@ def run(settings: Settings, ready: Ready | None = None) -> None:
         ready: called once with the address when calls are answered.
 
     Raises:
-        Refused: the port is taken; reason ADDRESS_IN_USE.
-        InvalidInput: a device that is not there.
+        Refused: the port is taken (ADDRESS_IN_USE), or the store may not be read (NO_CREDENTIALS, STORE_DENIED).
+        Unreachable: the store is not there or does not answer.
+        InvalidInput: a device that is not there, or a store or workers that cannot be.
     """
+    place_of(settings.store).folders()  # a store that cannot be read is told now, not by every call
 
     async def main() -> None:
         stop = asyncio.Event()

@@ -20,7 +20,7 @@ from magnet_service.sampling.banks.manifest import (
 )
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows, concatenate
-from magnet_service.sampling.banks.shard import ROWS, count_of, decode, encode, entry_of, key_of, read_shard, shard_name
+from magnet_service.sampling.banks.shard import ROWS, decode, encode, entry_of, key_of, read_shard, shard_name, span_of
 
 __all__ = ["Growth"]
 
@@ -175,12 +175,14 @@ class Growth:
             self._bank.child(ROWS).remove(entry.file)
 
     def _clean(self) -> None:
-        # A killed writer may leave a short shard that no manifest names, and that no later build would ask for.
+        # A killed writer may leave shards that no manifest names and no later build would ask for: short ones, and such
+        # of another size.
         self._lease.check()
         full = self.manifest.shard_rows
         first = self._to_rows - self._to_rows % full
         kept = {shard.file for shard in self.manifest.shards} | {shard_name(first, self._to_rows - first)}
         place = self._bank.child(ROWS)
         for name in place.names():
-            if name not in kept and count_of(name) != full:
+            span = span_of(name)
+            if name not in kept and (span is None or span[0] % full or span[1] != full):
                 place.remove(name)

@@ -13,8 +13,10 @@ from magnet_service.sampling.banks.build import PROGRESS_ROWS
 from magnet_service.sampling.banks.computing import check_recipe, check_stamp, compute_rows
 from magnet_service.sampling.banks.lease import Lease
 from magnet_service.sampling.banks.manifest import ShardEntry, manifest_number, read_manifest, write_manifest
+from magnet_service.sampling.banks.reader import Wanted
 from magnet_service.sampling.banks.rows import concatenate
 from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard
+from magnet_service.sampling.banks.shards import shard_reader
 from magnet_service.sampling.crews.crew import StopSignal
 
 __all__ = ["Finding", "inspect", "repair", "unnamed_shards"]
@@ -34,7 +36,7 @@ class Finding:
 
 
 def inspect(bank: Bank) -> Iterator[Finding]:
-    """Reads every shard of a bank and checks size, digest, key and numbers.
+    """Reads every shard of a bank and checks size, digest, key and numbers; the bank may grow meanwhile.
 
     Arguments:
         bank: the bank.
@@ -48,15 +50,25 @@ def inspect(bank: Bank) -> Iterator[Finding]:
     Accuracy:
         Exact: SHA-256 of the bytes and of the numbers.
     """
-    for entry in bank.manifest.shards:
+    for index, entry in enumerate(bank.manifest.shards):
         problem = ""
         try:
             read_shard(bank.place, bank.manifest, entry)
         except FileNotFoundError:
-            problem = f"shard {entry.file} of bank {bank.id} is missing"
+            problem = _elsewhere(bank, index)
         except DamagedData as error:
             problem = error.message
         yield Finding(entry, problem)
+
+
+def _elsewhere(bank: Bank, index: int) -> str:
+    # Growth and `compact` replace shards: the rows of one that is gone are looked for where they are now.
+    reader = shard_reader(bank.place, bank.manifest)
+    try:
+        reader.read(index, Wanted(latents=True, ks=tuple(range(1, reader.columns + 1)), rank=True))
+    except DamagedData as error:
+        return error.message
+    return ""
 
 
 def unnamed_shards(bank: Bank) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import IOBase
 from typing import Any, final
+from urllib.parse import urlsplit
 
 import fsspec
 
@@ -21,6 +22,7 @@ _FOREIGN = {
     "gs": ("gcsfs.retry:HttpError", "google.auth.exceptions:GoogleAuthError"),
     "abfs": ("azure.core.exceptions:AzureError",),
 }
+_OF_BUCKETS = frozenset({*_FOREIGN, "s3a", "gcs", "abfss", "az"})
 _NO_CREDENTIALS = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ClientAuthenticationError"}
 )
@@ -51,16 +53,15 @@ class RemotePlace(Place):
 
     @staticmethod
     def at(url: str) -> RemotePlace:
-        """The place at a URL; InvalidInput (field `store`) where fsspec knows no such protocol."""
+        """The place at a URL; InvalidInput (field `store`) for one of no known protocol or without a bucket."""
         try:
             # Listings must be as the store is now: other machines write to it.
             system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ValueError, ImportError) as error:
-            raise InvalidInput(
-                f"the store is {url!r}: {str(error).rstrip('.')}. Write a path, file:///PATH or s3://BUCKET/PREFIX "
-                "(pip install 'magnet-service[s3]')",
-                field="store",
-            ) from error
+            raise _no_store(url, str(error).rstrip(".")) from error
+        parts = urlsplit(url)
+        if parts.scheme in _OF_BUCKETS and not parts.netloc:
+            raise _no_store(url, "it names no bucket")
         return RemotePlace(system, path)
 
     def child(self, name: str) -> RemotePlace:
@@ -167,7 +168,15 @@ class RemotePlace(Place):
                     field="store",
                     reason="NO_CREDENTIALS",
                 ) from error
-            raise Unreachable(f"{self.url} cannot be reached now: {error}") from error
+            raise Unreachable(f"the store at {self.url} cannot be reached now: {error}") from error
+
+
+def _no_store(url: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"the store is {url!r}: {why}. Write a path, file:///PATH or s3://BUCKET/PREFIX "
+        "(pip install 'magnet-service[s3]')",
+        field="store",
+    )
 
 
 def _found(path: str) -> type[Exception]:

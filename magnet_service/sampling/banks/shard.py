@@ -19,13 +19,13 @@ from magnet_service.sampling.banks.manifest import Manifest, ShardEntry
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows
 
-__all__ = ["ROWS", "ShardKey", "count_of", "decode", "encode", "entry_of", "key_of", "read_shard", "shard_name"]
+__all__ = ["ROWS", "ShardKey", "decode", "encode", "entry_of", "key_of", "read_shard", "shard_name", "span_of"]
 
 ROWS = "rows"
 _KEY = b"magnet.shard"
 # From here on a request for a few columns costs less than the whole.
 _LARGE_BYTES = 16 * 2**20
-_NAME = re.compile(r"rows-\d{12}-(\d{9})\.parquet")
+_NAME = re.compile(r"rows-(\d{12})-(\d{9})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def shard_name(first: int, count: int) -> str:
     return f"rows-{first:012d}-{count:09d}.parquet"
 
 
-def count_of(name: str) -> int:
-    """Rows of the shard of a file name; 0 where it is no shard's."""
+def span_of(name: str) -> tuple[int, int] | None:
+    """First row and number of rows of the shard of a file name; None where it is no shard's."""
     match = _NAME.fullmatch(name)
-    return int(match.group(1)) if match else 0
+    return (int(match.group(1)), int(match.group(2))) if match else None
 
 
 def entry_of(key: ShardKey, data: bytes) -> ShardEntry:

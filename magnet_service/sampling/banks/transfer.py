@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from magnet_service.errors import DamagedData, Refused, UnknownResource
+from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
 from magnet_service.sampling.banks.bank import Bank
 from magnet_service.sampling.banks.lease import Lease
 from magnet_service.sampling.banks.manifest import (
@@ -18,9 +18,11 @@ from magnet_service.sampling.banks.manifest import (
 )
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows, concatenate
-from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard
+from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard, shard_name
 
 __all__ = ["compact", "copy_bank"]
+
+_MOST_NUMBERS = 2**31 - 1  # of the latents of a shard: a file counts them in 32 bits
 
 
 def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | None = None) -> Bank:
@@ -38,8 +40,8 @@ def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | N
         The bank there.
 
     Raises:
-        Refused: another bank is there (FOREIGN_BANK), or one whose rows were stored otherwise (OTHER_SHARDS); a writer
-            at work on it (BUSY).
+        Refused: another bank is there (FOREIGN_BANK), one that another engine computed (OTHER_ENGINE) or whose rows
+            were stored otherwise (OTHER_SHARDS); a writer at work on it (BUSY).
         DamagedData: a shard of the source is not what its manifest says; it is named and not copied.
         OutOfSpace, Unreachable: a store's.
 
@@ -50,15 +52,17 @@ def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | N
         number = manifest_number(target)
         there = None if number == 0 else read_manifest(target, number)
         _check_target(bank, there)
+        target.child(ROWS).tidy()
         kept = {} if there is None else {entry.file: entry for entry in there.shards}
+        enough = there is not None and there.rows >= bank.revision
         for entry in bank.manifest.shards:
-            if kept.get(entry.file) != entry and not _lies(target, entry):
+            if not enough and kept.get(entry.file) != entry and not _lies(target, entry):
                 data = _checked(bank, entry)
                 lease.check()
                 target.child(ROWS).put(entry.file, data)
             if on_rows is not None:
                 on_rows(entry.count)
-        if there is None or there.rows < bank.revision:
+        if not enough:
             lease.check()
             write_manifest(target, number + 1, bank.manifest)
             for name in set(kept) - {entry.file for entry in bank.manifest.shards}:
@@ -78,7 +82,7 @@ def compact(bank: Bank, shard_rows: int, *, on_rows: Callable[[int], object] | N
         The bank as it stands, with the same id, rows and revisions; readers of the old shards go on with the new ones.
 
     Raises:
-        InvalidInput: shards that are not whole tiles; field `shard_rows`.
+        InvalidInput: shards that are not whole tiles, or larger than Parquet files hold; field `shard_rows`.
         Refused: a writer at work on it; reason BUSY.
         DamagedData: a shard is damaged; nothing is changed.
         OutOfSpace, Unreachable: the store's; nothing is changed.
@@ -90,20 +94,27 @@ def compact(bank: Bank, shard_rows: int, *, on_rows: Callable[[int], object] | N
         number = manifest_number(bank.place)
         before = read_manifest(bank.place, number)
         after = replace(before, shard_rows=shard_rows, shards=())
+        _check_size(after)
+        kept = {entry.file: entry for entry in before.shards}
+        bank.place.child(ROWS).tidy()
         entries: list[ShardEntry] = []
         for first, rows in _cut(bank.place, before, shard_rows):
-            key = key_of(after, first, len(rows))
-            data = encode(rows, key)
-            entries.append(entry_of(key, data))
-            lease.check()
-            bank.place.child(ROWS).put(entries[-1].file, data)
+            entry = kept.get(shard_name(first, len(rows)))
+            if entry is None:
+                key = key_of(after, first, len(rows))
+                data = encode(rows, key)
+                entry = entry_of(key, data)
+                lease.check()
+                bank.place.child(ROWS).put(entry.file, data)
+            entries.append(entry)
             if on_rows is not None:
                 on_rows(len(rows))
         after = replace(after, shards=tuple(entries))
         if after != before:
             write_manifest(bank.place, number + 1, after)
-        for name in {entry.file for entry in before.shards} - {entry.file for entry in after.shards}:
-            bank.place.child(ROWS).remove(name)
+            # Shards of other sizes that a killed writer left are removed with the old ones.
+            for name in set(bank.place.child(ROWS).names()) - {entry.file for entry in after.shards}:
+                bank.place.child(ROWS).remove(name)
     return bank.reload()
 
 
@@ -123,11 +134,27 @@ def _cut(place: Place, manifest: Manifest, shard_rows: int) -> Iterator[tuple[in
             first, held, parts = first + count, held - count, [whole.span(count, held)]
 
 
+def _check_size(manifest: Manifest) -> None:
+    most = _MOST_NUMBERS // manifest.spec.base_law.dim
+    if manifest.shard_rows > most:
+        raise InvalidInput(
+            f"shard_rows is {manifest.shard_rows}: write {most - most % manifest.spec.tile_rows} or less, for latents "
+            f"of {manifest.spec.base_law.dim} numbers",
+            field="shard_rows",
+        )
+
+
 def _check_target(bank: Bank, there: Manifest | None) -> None:
     if there is None:
         return
     if there.spec != bank.spec:
         raise Refused(f"bank {there.spec.id} is there, not {bank.id}: name another place", reason="FOREIGN_BANK")
+    if there.rows and there.stamp != bank.manifest.stamp:
+        raise Refused(
+            f"bank {bank.id} is there too, its rows computed by another engine: they may differ in their last bits. "
+            "Name another place, or delete the copy first",
+            reason="OTHER_ENGINE",
+        )
     shorter, longer = sorted((there, bank.manifest), key=lambda manifest: manifest.rows)
     full = shorter.rows // shorter.shard_rows
     if there.shard_rows != bank.manifest.shard_rows or shorter.shards[:full] != longer.shards[:full]:

@@ -9,7 +9,7 @@ from magnet_service.errors import InvalidInput
 
 __all__ = ["Workers", "parse_workers"]
 
-_LOCAL = re.compile(r"local(?::(?P<count>[1-9]\d{0,3}))?", re.ASCII)
+_LOCAL = re.compile(r"local|(?:local:)?(?P<count>[1-9]\d{0,3})", re.ASCII)
 _RAY = re.compile(r"ray(?::(?P<address>[^\s:/]+:\d{1,5}))?(?::(?P<count>[1-9]\d{0,3}))?", re.ASCII)
 
 
@@ -29,7 +29,7 @@ class Workers:
 
 
 def parse_workers(text: str) -> Workers:
-    """Reads `local`, `local:COUNT`, `ray`, `ray:COUNT`, `ray:HOST:PORT` or `ray:HOST:PORT:COUNT`.
+    """Reads `local`, `local:COUNT` or `COUNT`, `ray`, `ray:COUNT`, `ray:HOST:PORT` or `ray:HOST:PORT:COUNT`.
 
     Arguments:
         text: as written.
@@ -52,8 +52,8 @@ def parse_workers(text: str) -> Workers:
             found = match.groupdict()
             return Workers(kind, None if found["count"] is None else int(found["count"]), found.get("address"))
     raise InvalidInput(
-        f"workers is {text[:80]!r}: write local or local:COUNT for processes of this machine, ray for the Ray cluster "
-        f"that it belongs to, or ray:HOST:PORT for one by its address, with :COUNT behind it for fewer than one worker "
-        f"a device.",
+        f"workers is {text[:80]!r}: write COUNT or local:COUNT for processes of this machine, local for as many as it "
+        "has room for, ray for the Ray cluster that it belongs to, or ray:HOST:PORT for one by its address, with "
+        ":COUNT behind it for fewer than one worker a device.",
         field="workers",
     )

@@ -174,6 +174,8 @@ def test_every_error_crosses_from_a_worker() -> None:
     [
         ("local", Workers("local")),
         ("local:2", Workers("local", 2)),
+        ("2", Workers("local", 2)),
+        ("64", Workers("local", 64)),
         ("ray", Workers("ray")),
         ("ray:4", Workers("ray", 4)),
         ("ray:head.example:6379", Workers("ray", None, "head.example:6379")),
@@ -186,7 +188,11 @@ def test_words(text: str, workers: Workers) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "locals", "local:0", "local:-1", "local:2:3", "ray:", "ray:head", "ray:0", "ray:a b:1", "ray:http://h:1"],
+    [
+        *("", "0", "-2", "2.0", " 2", "10000", "2:2", "locals", "local2"),
+        *("local:", "local:0", "local:-1", "local:2:3"),
+        *("ray:", "ray:head", "ray:0", "ray:a b:1", "ray:http://h:1"),
+    ],
 )
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="local:COUNT") as caught:
