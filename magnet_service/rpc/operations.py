@@ -122,7 +122,9 @@ class OperationBoard:
         running = self._running.get(name)
         if running is not None:
             async for _ in running.changes():
-                yield self._state(running.record)
+                # One that has ended is told of once, with its bank, when its last record is written.
+                if not (record := running.record).done:
+                    yield self._state(record)
             yield await self.get(name)
             return
         last: OperationRecord | None = None
