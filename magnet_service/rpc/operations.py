@@ -13,7 +13,7 @@ import structlog
 from google.rpc import status_pb2
 
 from magnet_service import errors
-from magnet_service.errors import Cancelled, InvalidInput, MagnetError, Refused
+from magnet_service.errors import Cancelled, InvalidInput, MagnetError, Refused, UnknownResource
 from magnet_service.registry import Build, Registry
 from magnet_service.rpc.aside import aside
 from magnet_service.rpc.build import BuildOperation
@@ -106,7 +106,18 @@ class OperationBoard:
         return self._state(operation.record)
 
     async def get(self, name: str) -> OperationState:
-        """Finds an operation; UnknownResource if there is none of that name."""
+        """Finds an operation.
+
+        Arguments:
+            name: `operations/...`.
+
+        Returns:
+            The operation as it stands.
+
+        Raises:
+            UnknownResource: none of that name.
+            DamagedData, Unreachable: its record, or the bank that it made, cannot be read.
+        """
         return await self._whole(await self._record(name))
 
     async def states(self, name: str) -> AsyncIterator[OperationState]:
@@ -114,7 +125,9 @@ class OperationBoard:
         running = self._running.get(name)
         if running is not None:
             async for _ in running.changes():
-                yield self._state(running.record)
+                # One that has ended is told of once, with its bank, when its last record is written.
+                if not (record := running.record).done:
+                    yield self._state(record)
             yield await self.get(name)
             return
         last: OperationRecord | None = None
@@ -161,7 +174,7 @@ class OperationBoard:
         ]
         start = int(token or 0)
         stop = start + size if size else len(everything)
-        found = [await self._whole(record) for record in everything[start:stop]]
+        found = [await self._listed(record) for record in everything[start:stop]]
         return found, str(stop) if stop < len(everything) else ""
 
     async def cancel(self, name: str) -> None:
@@ -199,9 +212,16 @@ class OperationBoard:
         """A record with what an answer needs beside it."""
         if not record.done or record.error is not None:
             return self._state(record)
-        with contextlib.suppress(MagnetError):  # a bank that was deleted since is no part of the answer
+        with contextlib.suppress(UnknownResource):  # a bank that was deleted since is no part of the answer
             return await self._worker.run(lambda _: self._described(record), background=True)
         return self._state(record)
+
+    async def _listed(self, record: OperationRecord) -> OperationState:
+        """The same in a list, which a bank that cannot be read does not spoil."""
+        try:
+            return await self._whole(record)
+        except MagnetError:
+            return self._state(record)
 
     def _described(self, record: OperationRecord) -> OperationState:
         bank = self._registry.banks.open(record.bank_id)

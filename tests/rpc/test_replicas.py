@@ -18,7 +18,7 @@ from google.longrunning import operations_pb2
 from magnet.v1 import bank_pb2, sampling_pb2
 from magnet_service.config import load_settings
 from magnet_service.rpc.server import running_server
-from magnet_service.sampling import Store, this_process
+from magnet_service.sampling import OperationRecords, Store, this_process
 from tests.rpc.calls import Services, build_bank, draw, failure, until
 from tests.sampling.s3 import bucket_at, s3_server
 
@@ -94,6 +94,26 @@ def test_any_replica_gets_watches_and_cancels_a_build(server: str, repository: P
         until(lambda: got(builder, name).error.code == grpc.StatusCode.CANCELLED.value[0])
         reader.operations.DeleteOperation(operations_pb2.DeleteOperationRequest(name=name))
         assert failure(lambda: got(builder, name)).code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_build_is_told_as_done_once_and_with_its_bank(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the store is slow to take the last record."""
+    prune = OperationRecords.prune
+
+    def slow(self: OperationRecords, bank_id: str) -> None:
+        time.sleep(1.0)
+        prune(self, bank_id)
+
+    monkeypatch.setattr(OperationRecords, "prune", slow)
+    with serving(repository, tmp_path, builder=True) as services:
+        name = services.banks.BuildBank(bank_pb2.BuildBankRequest(generator="grey", rows=64)).name
+        states = list(services.banks.WatchOperation(bank_pb2.WatchOperationRequest(name=name)))
+        assert [state.operation.done for state in states] == [False] * (len(states) - 1) + [True]
+        bank = bank_pb2.Bank()
+        assert states[-1].operation.response.Unpack(bank)
+        assert bank.revision == 64
 
 
 def test_a_reader_neither_builds_nor_deletes(repository: Path, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,9 @@ from magnet_service.errors import Refused
 from magnet_service.sampling.crews import ray_cluster
 from magnet_service.sampling.crews.opening import open_crew
 from magnet_service.sampling.crews.words import parse_workers
+from tests.sampling.command_builds import SHARD_ROWS, begun, building, completed, contents, stored
 from tests.sampling.crews.parts import gone, recipe
+from tests.sampling.processes import until
 
 ROOT = Path(__file__).parents[3]
 FASHION = ROOT / "magnet_service" / "bundled" / "fashion"
@@ -36,6 +37,7 @@ class Cluster:
 
     address: str
     environment: dict[str, str]
+    leader: int
 
     def driver(self, *words: str | Path) -> subprocess.Popen[str]:
         command = [sys.executable, "-W", "error", "-m", "tests.sampling.crews.ray_driver", *map(str, words)]
@@ -58,13 +60,6 @@ def free_port() -> int:
     with closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.05)
-    return holds()
 
 
 def session_of(leader: int) -> list[int]:
@@ -120,7 +115,7 @@ def cluster() -> Iterator[Cluster]:
     try:
         assert until(lambda: "Ray runtime started" in log.read_text() or head.poll() is not None, 120), log.read_text()
         assert head.poll() is None, log.read_text()
-        yield Cluster(f"127.0.0.1:{port}", environment)
+        yield Cluster(f"127.0.0.1:{port}", environment, head.pid)
     finally:
         ours = session_of(head.pid)
         head.terminate()  # it ends the others
@@ -149,6 +144,41 @@ def test_two_actors_of_which_one_is_killed_compute_the_rows_of_one_process(clust
     assert "died (ActorDiedError: The actor is dead because its worker process has died" in told
     assert "it is replaced, " in told
     assert until(lambda: all(gone(pid) for pid in found["pids"]))
+
+
+def stations(leader: int) -> list[int]:
+    """Actors of crews among the processes of a Ray."""
+    found = []
+    for pid in session_of(leader):
+        try:
+            name = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if name.startswith(b"ray::Station"):
+            found.append(pid)
+    return sorted(found)
+
+
+@pytest.mark.ray
+def test_the_command_on_two_actors_of_which_one_is_killed_builds_the_bank_of_one_process(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    rows = 40 * SHARD_ROWS + 90
+    place, alone = begun(tmp_path / "ray"), begun(tmp_path / "alone")
+    workers = ("--workers", f"ray:{cluster.address}")
+    with building(place, rows, *workers, environment=cluster.environment) as command:
+        assert until(
+            lambda: (stored(place) >= 2 and len(stations(cluster.leader)) == 2) or command.poll() is not None, 200
+        )
+        actors = stations(cluster.leader)
+        assert len(actors) == 2, command.poll()
+        os.kill(actors[0], signal.SIGKILL)
+        assert until(lambda: len({*stations(cluster.leader)} - {*actors}) == 1 or command.poll() is not None, 100)
+        _, said = command.communicate(timeout=200)
+    assert (command.returncode, said) == (0, "")
+    assert until(lambda: not stations(cluster.leader))
+    completed(alone, rows, "--workers", "local:1")
+    assert contents(place) == contents(alone)
 
 
 @pytest.mark.ray
