@@ -15,7 +15,7 @@ RUN python3 -m venv /opt/magnet
 COPY pyproject.toml constraints.txt ./
 COPY tools/requirements.py tools/requirements.py
 # hadolint ignore=SC2086
-RUN python3 tools/requirements.py server > requirements.txt \
+RUN python3 tools/requirements.py server s3 > requirements.txt \
     && /opt/magnet/bin/pip install --extra-index-url "${TORCH_INDEX}" ${PIP_ARGS} \
         --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE ./
@@ -37,6 +37,7 @@ ENV PATH=/opt/magnet/bin:$PATH \
     MAGNET_HOST=0.0.0.0 \
     MAGNET_PORT=50051 \
     MAGNET_STORE=/var/lib/magnet/banks \
+    MAGNET_CACHE=/var/cache/magnet/banks \
     MAGNET_REPOSITORIES=/generators
 USER 10001:10001
 WORKDIR /var/lib/magnet

@@ -151,6 +151,17 @@ def warm(folder: Path, rows: int) -> Case:
     return {"name": "warm", "ms": median, "first_ms": taken[0], "read_ms": least, "over_read": median / least}
 
 
+def repeated(folder: Path, rows: int) -> Case:
+    """Another draw of a rho that was drawn from before, in the same process."""
+    make_draws_ready()
+    bank = opened(folder)
+    new_rho(bank, PRIOR, RHOS[0], KS[-1])
+    return {
+        "name": "repeated",
+        "ms": statistics.median(timed(lambda: new_rho(bank, PRIOR, RHOS[0], KS[-1])) for _ in RHOS),
+    }
+
+
 def corrected_cold(folder: Path, rows: int) -> Case:
     """The first use of another base: log densities of all latents are written."""
     make_draws_ready()
@@ -165,7 +176,7 @@ def corrected_warm(folder: Path, rows: int) -> Case:
     return {"name": "corrected_warm", "ms": statistics.median(taken), "first_ms": taken[0]}
 
 
-CASES = {work.__name__: work for work in (check, idle, cold, warm, corrected_cold, corrected_warm)}
+CASES = {work.__name__: work for work in (check, idle, cold, warm, repeated, corrected_cold, corrected_warm)}
 
 
 def child(options: argparse.Namespace) -> None:

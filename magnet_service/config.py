@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         64 * 2**20, ge=2**16, le=2**31 - 1, description="Largest message received or sent, in bytes."
     )
-    max_bank_rows: int = Field(10_000_000, ge=1, le=100_000_000, description="Largest bank, in rows.")
+    max_bank_rows: int = Field(10_000_000, ge=1, le=10_000_000_000, description="Largest bank, in rows.")
     max_tiles: int = Field(1_000_000, ge=1, le=100_000_000, description="Most tiles of one slice, in tiles.")
     max_memory: Bytes = Field(
         None,

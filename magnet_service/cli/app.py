@@ -9,6 +9,7 @@ import typer
 from magnet_service import __version__
 from magnet_service.cli import (
     bank,
+    bank_files,
     bank_upkeep,
     distances,
     fields,
@@ -32,6 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(generator.app, name="generator")
+bank.app.command("import")(bank_files.import_file)
+bank.app.command("export")(bank_files.export_banks)
 app.add_typer(bank.app, name="bank")
 bank.app.command("verify")(bank_upkeep.verify)
 bank.app.command("compact")(bank_upkeep.compact)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from magnet_client import BankInfo, PolarityGrid
+from magnet_client import PolarityGrid
 from magnet_client import Progress as BuildState
 from magnet_client.words import BaseWord
+from magnet_service.cli.bank_sheet import facts, table
 from magnet_service.cli.conditions import AllConditions, Condition, condition_of
 from magnet_service.cli.conditions import all_conditions as classes_of
 from magnet_service.cli.connection import connected
@@ -25,6 +25,7 @@ from magnet_service.cli.options import (
     Json,
     Local,
     Manifold,
+    MaybeGeneratorName,
     Precision,
     Repositories,
     Store,
@@ -33,12 +34,10 @@ from magnet_service.cli.options import (
     interval,
 )
 from magnet_service.cli.signals import Terminated, ended_by_sigterm
-from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of, short_law, size
+from magnet_service.cli.terminal import STDERR, STDOUT, grid, number, print_json, sheet_of
 from magnet_service.errors import InvalidInput
 
 __all__ = ["app"]
-
-_LONGEST_CONDITION = 24
 
 app = typer.Typer(no_args_is_help=True, help="Banks: stored latents with their volumes, from which draws are made.")
 
@@ -119,9 +118,9 @@ def build(
     if json:
         print_json(banks if all_conditions else banks[0])
     elif all_conditions:
-        STDOUT.print(_table(banks))
+        STDOUT.print(table(banks))
     else:
-        STDOUT.print(_facts(banks[0]))
+        STDOUT.print(facts(banks[0]))
 
 
 @app.command("list")
@@ -142,7 +141,7 @@ def list_banks(
     elif not banks and not banks.unreadable:
         STDOUT.print("no banks yet: `magnet bank build NAME` makes one", markup=False)
     else:
-        STDOUT.print(_table(banks))
+        STDOUT.print(table(banks))
         for problem in banks.unreadable:
             STDOUT.print(f"unreadable: {problem}", markup=False, style="yellow")
 
@@ -163,7 +162,7 @@ def show(
     if json:
         print_json(found)
     else:
-        STDOUT.print(_facts(found))
+        STDOUT.print(facts(found))
 
 
 @app.command()
@@ -183,7 +182,7 @@ def delete(
 
 @app.command()
 def polarity(
-    generator: GeneratorName,
+    generator: MaybeGeneratorName = None,
     rhos: Annotated[
         list[float] | None, typer.Option("--rho", help="Exponent of v_k; may be repeated. A grid if not given.")
     ] = None,
@@ -225,63 +224,6 @@ def polarity(
         print_json(found)
     else:
         _print_polarity(found)
-
-
-def _table(banks: Iterable[BankInfo]) -> object:
-    columns = ("id", "generator", "law", "volumes", "rows>", "size>")
-    facts = [
-        (
-            bank.bank_id,
-            bank.generator or bank.generator_digest[:12],
-            f"{short_law(bank.law)}{_of_condition(bank)}, seed {bank.seed}",
-            f"{bank.manifold}, {bank.precision}",
-            f"{bank.revision:,}",
-            size(bank.bytes),
-        )
-        for bank in banks
-    ]
-    return grid("", columns, facts)
-
-
-def _of_condition(bank: BankInfo) -> str:
-    told = bank.condition_label or bank.condition
-    return f", {told if len(told) <= _LONGEST_CONDITION else told[:_LONGEST_CONDITION] + '...'}" if told else ""
-
-
-def _facts(bank: BankInfo) -> object:
-    return sheet_of(
-        [
-            ("bank", bank.bank_id),
-            ("generator", f"{bank.generator or 'not held'} (sha256 {bank.generator_digest[:12]})"),
-            ("law", f"{bank.law}, seed {bank.seed}"),
-            ("condition", f"{bank.condition} ({bank.condition_label})" if bank.condition_label else bank.condition),
-            ("volumes", f"{bank.manifold}, {bank.precision}, log v_1 to log v_{bank.columns}"),
-            ("computed in", _arithmetic(bank)),
-            ("error", _error(bank)),
-            ("rows", f"{bank.revision:,} ({size(bank.bytes)})"),
-            ("computed by", f"tiles of {bank.tile_rows} rows, {bank.threads} threads"),
-            ("stamp", ", ".join(f"{name} {value}" for name, value in bank.stamp.items())),
-        ]
-    )
-
-
-def _arithmetic(bank: BankInfo) -> str:
-    if bank.precision_used in (None, bank.precision):
-        return ""
-    return f"{bank.precision_used}: {bank.precision_reason}"
-
-
-def _error(bank: BankInfo) -> str:
-    """Largest error of log v_k at k = 1, 10, 30 and the last, of the arithmetic used."""
-    if not bank.errors:
-        return ""
-    error = bank.errors[-1]
-    last = len(error.log_volume)
-    told = [f"{error.log_volume[k - 1]:.1g} at k = {k}" for k in sorted({k for k in (1, 10, 30) if k < last} | {last})]
-    apart = f", {len(error.other_pattern)} of other regions left out" if error.other_pattern else ""
-    apart += f", {error.recomputed} done again in float64" if error.recomputed else ""
-    most = f"; draws use k <= {bank.largest_k}" if bank.largest_k < last else ""
-    return f"{', '.join(told)} nats (largest at {error.latents} latents against float64{apart}){most}"
 
 
 def _print_polarity(found: PolarityGrid) -> None:

@@ -12,7 +12,7 @@ from magnet_client import Client
 from magnet_client.words import ConditionLike
 from magnet_service.errors import InvalidInput
 
-__all__ = ["AllConditions", "Condition", "all_conditions", "condition_of"]
+__all__ = ["AllConditions", "Condition", "all_conditions", "condition_of", "read_condition"]
 
 Condition = Annotated[
     str | None,
@@ -25,12 +25,12 @@ Condition = Annotated[
 AllConditions = Annotated[bool, typer.Option(help="A bank for each class.", rich_help_panel="What to draw")]
 
 
-def condition_of(client: Client, generator: str, text: str | None) -> ConditionLike | None:
+def condition_of(client: Client, generator: str | None, text: str | None) -> ConditionLike | None:
     """What a condition written on the command line means.
 
     Arguments:
         client: asked for the labels where a number may be one of them.
-        generator: `name` or `name@version`.
+        generator: `name` or `name@version`; None where nobody tells labels from indices.
         text: as written.
 
     Returns:
@@ -44,11 +44,18 @@ def condition_of(client: Client, generator: str, text: str | None) -> ConditionL
     """
     if text is None:
         return None
+    if text.isdecimal():
+        known = None if generator is None else client.generator(generator).conditions
+        return text if known is not None and text in known.labels else int(text)
+    return read_condition(text)
+
+
+def read_condition(text: str) -> ConditionLike:
+    """A condition as written, a number being an index; raises as `condition_of`."""
     if text.endswith(".npy"):
         return _vector(Path(text))
     if text.isdecimal():
-        known = client.generator(generator).conditions
-        return text if known is not None and text in known.labels else int(text)
+        return int(text)
     parts = [part.strip() for part in text.removesuffix(",").split(",")]
     if "," in text and all(_is_number(part) for part in parts):
         return [float(part) for part in parts]

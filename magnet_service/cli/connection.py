@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["connected", "settings"]
 
+_MOST_ROWS = 10_000_000_000
+
 
 def settings(**flags: Any) -> Settings:
     """Read the settings of a server that runs here.
@@ -100,6 +102,8 @@ def connected(
         store=store,
         builder=True,
         workers=workers,
+        # Who computes here decides how long.
+        max_bank_rows=_MOST_ROWS,
         log_level="error",
     )
     with running_server(here) as own, Client(own, timeout=limit) as client:

@@ -21,6 +21,7 @@ __all__ = [
     "Json",
     "Local",
     "Manifold",
+    "MaybeGeneratorName",
     "Precision",
     "Repositories",
     "Seed",
@@ -76,6 +77,14 @@ Timeout: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 GeneratorName: TypeAlias = Annotated[
     str, typer.Argument(metavar="NAME", show_default=False, help="Generator, as `name` or `name@version`.")
+]
+MaybeGeneratorName: TypeAlias = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        show_default=False,
+        help="Generator, as `name` or `name@version`; may be left out beside --bank.",
+    ),
 ]
 Seed: TypeAlias = Annotated[int | None, typer.Option(help="0 to 2^64 - 1.", rich_help_panel=_LAW)]
 Base: TypeAlias = Annotated[

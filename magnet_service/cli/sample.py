@@ -19,10 +19,10 @@ from magnet_service.cli.options import (
     BankRevision,
     Base,
     Box,
-    GeneratorName,
     Json,
     Local,
     Manifold,
+    MaybeGeneratorName,
     Precision,
     Repositories,
     Seed,
@@ -40,7 +40,7 @@ _ANSWER = "What to write"
 
 
 def sample(
-    generator: GeneratorName,
+    generator: MaybeGeneratorName = None,
     count: Annotated[int, typer.Option(help="Rows.", rich_help_panel=_TARGET)] = 100,
     preset: Annotated[
         PresetWord | None, typer.Option(help="Named recipe. Exactly one of these three.", rich_help_panel=_TARGET)
@@ -70,7 +70,9 @@ def sample(
     ] = None,
     precision: Precision = "float32",
     min_ess: Annotated[float, typer.Option(help="Least ESS of the server's k.", rich_help_panel=_TARGET)] = 0.0,
-    images: Annotated[ImagesWord, typer.Option(help="How images are sent.", rich_help_panel=_ANSWER)] = "uint8",
+    images: Annotated[
+        ImagesWord | None, typer.Option(help="How images are sent; uint8 unless set.", rich_help_panel=_ANSWER)
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help=".png: a contact sheet; .npz: all arrays.", rich_help_panel=_ANSWER),
@@ -91,6 +93,8 @@ def sample(
     """
     if out is not None and out.suffix.lower() not in (".png", ".npz"):
         raise InvalidInput(f"--out ends in .png (a contact sheet) or .npz (all arrays); not {out.name!r}", field="out")
+    if generator is None and out is not None and out.suffix.lower() == ".png":
+        raise InvalidInput("a sheet needs images: write the generator's NAME, or --out rows.npz", field="out")
     domain = interval(box, "box")
     arrays = out is not None and out.suffix.lower() == ".npz"  # a sheet needs none, and volumes can be costly
     with connected(address, local, repository, store, timeout) as client:
@@ -115,7 +119,7 @@ def sample(
             truncation_norm=truncation_norm,
             precision=precision,
             min_ess=min_ess,
-            images=images if out is not None else None,
+            images=images or (None if generator is None else "uint8") if out is not None else None,
             latents=arrays or out is None,
             log_volumes=arrays,
             weights=arrays,
@@ -136,7 +140,7 @@ def _print(draw: Draw, written: Path | None) -> None:
     STDOUT.print(
         sheet_of(
             [
-                ("draw", f"{len(draw)} rows of {header.resolved.generator}, seed {header.resolved.seed}"),
+                ("draw", f"{len(draw)} rows of {draw.source}, seed {header.resolved.seed}"),
                 ("condition", _condition(draw)),
                 ("law", header.law),
                 ("rho", rho),

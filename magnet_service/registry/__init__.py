@@ -5,6 +5,7 @@ from __future__ import annotations
 from magnet_service.registry.auto_top_k import AutoTopK
 from magnet_service.registry.building import Build, BuildRequest
 from magnet_service.registry.generators import HeldGenerator, Listing
+from magnet_service.registry.official import Imports, export_banks, import_banks, reference_of
 from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
 from magnet_service.registry.polarity import DescribeRequest, Description
 from magnet_service.registry.registry import Registry
@@ -18,6 +19,7 @@ __all__ = [
     "DescribeRequest",
     "Description",
     "HeldGenerator",
+    "Imports",
     "Listing",
     "Page",
     "Plan",
@@ -27,6 +29,9 @@ __all__ = [
     "SliceRequest",
     "Sliced",
     "Wanted",
+    "export_banks",
+    "import_banks",
     "page",
+    "reference_of",
     "spans",
 ]

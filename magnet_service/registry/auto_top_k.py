@@ -71,7 +71,7 @@ def auto_top_ks(shelf: BankShelf, held: HeldGenerator) -> tuple[AutoTopK, ...]:
         uniform = _of_base(shelf, held, Base.UNIFORM)
         if uniform.law != found[0].law:
             found.append(uniform)
-    banks = shelf.preferred(held.generator.digest)
+    banks = shelf.preferred(held.generator.digest, held.reference)
     if held.card.conditions is not None:  # what is missing is told where no condition has a bank
         laws = {bank.spec.law for bank in banks}
         found = [entry for entry in found if entry.top_k is not None or entry.law not in laws]

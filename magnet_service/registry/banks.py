@@ -98,16 +98,16 @@ class BankShelf:
             self._read.popitem(last=False)
         return bank
 
-    def preferred(self, generator_digest: str) -> tuple[Bank, ...]:
+    def preferred(self, generator_digest: str, reference: str) -> tuple[Bank, ...]:
         """The banks of a generator that have rows; of those alike in all that a request states, the one it takes."""
 
-        def rank(bank: Bank) -> tuple[bool, int, str]:
+        def rank(bank: Bank) -> tuple[bool, bool, int, str]:
             return preference(bank.spec, tile_rows=self._tile_rows, threads=self._threads, device=self._device)
 
         best: dict[tuple[str, ...], Bank] = {}
         for bank in sorted(self.all(), key=rank):
             spec = bank.spec
-            if bank.revision and spec.generator_digest == generator_digest:
+            if bank.revision and spec.is_of(generator_digest, reference):
                 best.setdefault((spec.law, spec.manifold, spec.precision, spec.condition), bank)
         return tuple(best[key] for key in sorted(best))
 
@@ -143,6 +143,7 @@ class BankShelf:
                 request,
                 held.prior,
                 generator_digest=held.generator.digest,
+                reference=held.reference,
                 tile_rows=self._tile_rows,
                 threads=self._threads,
                 device=self._device,

@@ -144,10 +144,12 @@ def plan_growth(
     for bank in sorted(banks.all(), key=lambda bank: (bank.revision, bank.id)):
         shard_rows, spec = bank.manifest.shard_rows, bank.spec
         rows = min(to_rows, (bank.revision // shard_rows + 1) * shard_rows)
-        row_bytes = bank.bytes / bank.revision if bank.revision else 4 * (spec.base_law.dim + spec.base_law.columns + 1)
+        row_bytes = bank.bytes / bank.revision if bank.revision else 4 * (spec.base_law.dim + spec.columns + 1)
         mine = engine(spec.precision)
         same = stamp(mine) == bank.manifest.stamp and (spec.tile_rows, spec.threads) == (mine.tile_rows, mine.threads)
-        if bank.revision >= to_rows or bank.id in banned or not same or (rows - bank.revision) * row_bytes > budget:
+        if spec.imported or bank.revision >= to_rows or bank.id in banned or not same:
+            continue
+        if (rows - bank.revision) * row_bytes > budget:
             continue
         held = holder_of(bank, generators)
         if held is not None:
@@ -160,7 +162,7 @@ def holder_of(bank: Bank, generators: GeneratorShelf) -> HeldGenerator | None:
     reference = generators.reference_of(bank.spec.generator_digest)
     if not reference:
         return None
-    return named(generators.get(reference), Condition.from_text(bank.spec.condition) if bank.spec.condition else None)
+    return named(generators.get(reference), bank.spec.condition_held)
 
 
 def repaired(

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int32, Int64
 
+from magnet_service.errors import Refused
 from magnet_service.generator import Manifold
 from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, forward, log_volume, volumes
 from magnet_service.registry.conditions import named
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import Draw, MixtureDraw
+from magnet_service.sampling import Draw, MixtureDraw, from_text
 
 __all__ = ["Page", "Plan", "Wanted", "by_class", "measured", "outputs", "page", "spans"]
 
@@ -41,14 +42,31 @@ class Plan:
     """A draw settled in all respects; its pages are a function of it.
 
     Attributes:
-        held: the generator; its condition is open where rows have all classes in turn.
+        held: the generator; its condition is open where rows have all classes in turn. None for a bank alone.
         draw: its rows.
         engine: how they are computed.
     """
 
-    held: HeldGenerator
+    held: HeldGenerator | None
     draw: Draw
     engine: Engine
+
+    @property
+    def generator(self) -> HeldGenerator:
+        """The generator; Refused (NO_GENERATOR) for a bank alone."""
+        if self.held is None:
+            raise Refused(
+                "this draw names a bank and no generator, so that there is nothing to compute outputs with: name the "
+                "generator beside the bank, or ask for no images (IMAGES_NONE) but latents, log_volumes or weights",
+                field="generator",
+                reason="NO_GENERATOR",
+            )
+        return self.held
+
+    @property
+    def latent_dim(self) -> int:
+        """Width of a latent."""
+        return from_text(self.draw.resolved.base_law).dim
 
     @property
     def block(self) -> int:
@@ -100,6 +118,7 @@ def page(plan: Plan, start: int, count: int, wanted: Wanted, should_stop: Callab
 
     Raises:
         Cancelled: `should_stop` answered true.
+        Refused: outputs of a bank alone; reason NO_GENERATOR.
 
     Accuracy: bytes are equal to those of any other page that holds the row.
     """
@@ -147,10 +166,10 @@ def by_class(
     Accuracy: that of `compute`.
     """
     if not isinstance(plan.draw, MixtureDraw):
-        return compute(plan.held, latents)
+        return compute(plan.generator, latents)
     classes = plan.draw.count_of_classes
     found = [
-        compute(named(plan.held, Condition(index=index)), latents[index::classes])
+        compute(named(plan.generator, Condition(index=index)), latents[index::classes])
         for index in range(min(classes, len(latents)))
     ]
     whole = np.empty((len(latents), *found[0].shape[1:]), dtype=found[0].dtype)

@@ -168,8 +168,9 @@ def bank_neighbours(
     registry.check_rows(len(latents), "latents")
     bank = registry.banks.open(bank_id)
     asked = "" if held.condition is None else held.condition.text
-    if bank.spec.generator_digest != held.generator.digest or bank.spec.condition != asked:
-        other = "generator" if bank.spec.generator_digest != held.generator.digest else "condition"
+    own = bank.spec.is_of(held.generator.digest, held.reference) and bank.spec.base_law.dim == held.prior.dim
+    if not own or bank.spec.condition != asked:
+        other = "condition" if own else "generator"
         raise Refused(
             f"bank {bank.id} has rows of another {other}: name another", field="bank_id", reason="FOREIGN_BANK"
         )

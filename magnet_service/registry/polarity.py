@@ -10,11 +10,11 @@ from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.condition import Condition
 from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
-from magnet_service.sampling import RHO_GRID, BankChoice, Base, Cell, SampleRequest, describe
+from magnet_service.sampling import RHO_GRID, BankChoice, BankRows, Base, Cell, Law, SampleRequest, describe
 from magnet_service.sampling.diagnostics import KHAT_LIMIT
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, SUPPORT_ESS
 
-__all__ = ["DescribeRequest", "Description", "describe_polarity"]
+__all__ = ["DescribeRequest", "Description", "describe_polarity", "described"]
 
 _DEFAULT_KS = 8
 
@@ -45,6 +45,21 @@ class DescribeRequest:
     bank_id: str | None = None
     bank_revision: int | None = None
     condition: Condition | None = None
+
+    def draw(self, condition: Condition | None) -> SampleRequest:
+        """The draw whose bank is described, under a condition as its generator knows it."""
+        return SampleRequest(
+            count=1,
+            rho=1.0,
+            base=self.base,
+            ball_radius=self.ball_radius,
+            box=self.box,
+            manifold=self.manifold,
+            precision=self.precision,
+            bank_id=self.bank_id,
+            bank_revision=self.bank_revision,
+            condition=condition,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,37 +93,50 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
         The grid with its advice.
 
     Raises:
-        InvalidInput: a k above the Jacobian's columns; `field` is `top_ks`.
-        Refused: a k beyond which the bank is too inexact (INEXACT), or as `BankShelf.choose`.
+        InvalidInput, Refused: as `described` and `BankShelf.choose`.
         UnknownResource, DamagedData: as `BankShelf.choose`.
 
     Accuracy: as `sampling.describe`.
     """
-    columns = held.prior.columns
-    if max(request.top_ks, default=0) > columns:
-        raise InvalidInput(f"top_ks holds {max(request.top_ks)}; write numbers from 1 to {columns}.", field="top_ks")
-    draw = SampleRequest(
-        count=1,
-        rho=1.0,
-        base=request.base,
-        ball_radius=request.ball_radius,
-        box=request.box,
-        manifold=request.manifold,
-        precision=request.precision,
-        bank_id=request.bank_id,
-        bank_revision=request.bank_revision,
-        condition=held.condition,
-    )
+    _check_top_ks(request, held.prior.columns)
+    draw = request.draw(held.condition)
     held.generator.plan(request.manifold)  # refuses a manifold that it has not
     choice, rows = shelf.choose(held, draw)
+    return described(choice, rows, draw.base_law(held.prior), request)
+
+
+def described(choice: BankChoice, rows: BankRows, base: Law, request: DescribeRequest) -> Description:
+    """The grid of a bank at hand.
+
+    Arguments:
+        choice: the bank.
+        rows: its rows used.
+        base: law to be reweighted.
+        request: the grid.
+
+    Returns:
+        The grid with its advice.
+
+    Raises:
+        InvalidInput: a k above the bank's columns; `field` is `top_ks`.
+        Refused: a k beyond which the bank is too inexact; reason INEXACT.
+
+    Accuracy: as `sampling.describe`.
+    """
+    columns = choice.spec.columns
+    _check_top_ks(request, columns)
     if choice.accuracy is not None:
         columns = choice.accuracy.largest_k
         choice.accuracy.check(max(request.top_ks, default=1), "top_ks")
     ks = request.top_ks or _selection(columns)
-    base = draw.base_law(held.prior)
     rhos = request.rhos or (*(-rho for rho in reversed(RHO_GRID)), 0.0, *RHO_GRID)
     cells = describe(rows, base, choice.spec.base_law, rhos, ks)
     return Description(cells, choice, len(rows), base.to_text(), _advice(cells))
+
+
+def _check_top_ks(request: DescribeRequest, columns: int) -> None:
+    if max(request.top_ks, default=0) > columns:
+        raise InvalidInput(f"top_ks holds {max(request.top_ks)}; write numbers from 1 to {columns}.", field="top_ks")
 
 
 def _selection(columns: int) -> tuple[int, ...]:

@@ -17,9 +17,11 @@ from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volum
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf
+from magnet_service.registry.bare import describe_bank, plan_of_bank
 from magnet_service.registry.building import Build, BuildRequest, plan_build, plan_growth, repaired
 from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
+from magnet_service.registry.device import device_found
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
 from magnet_service.registry.pattern_shelf import PatternShelf
@@ -74,7 +76,7 @@ class Registry:
         workers: str = "here",
     ) -> None:
         self.generators = GeneratorShelf(repositories)
-        self._device, self._threads, self._tile_rows = _found(device), threads, tile_rows
+        self._device, self._threads, self._tile_rows = device_found(device), threads, tile_rows
         self.banks = BankShelf(
             store, cache=cache, tile_rows=tile_rows, threads=threads, device=self._device, builder=builder
         )
@@ -118,7 +120,7 @@ class Registry:
         """Settles a draw: which bank, k, rho, seed.
 
         Arguments:
-            reference: `name` or `name@version`.
+            reference: `name` or `name@version`; empty for the rows of the bank that the request names, without outputs.
             request: the draw.
 
         Returns:
@@ -137,6 +139,8 @@ class Registry:
                 field="count",
                 metadata={"max_count": str(self.max_count)},
             )
+        if not reference:
+            return plan_of_bank(self.banks, request, self.engine)
         held = self.generators.get(reference)
         _check_top_k(request.top_k, held)
         held.generator.plan(request.manifold)  # refuses a manifold that it has not
@@ -285,7 +289,9 @@ class Registry:
         return repaired(bank, self.generators, files, device=self._device, max_memory=self.max_memory, on_rows=on_rows)
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
-        """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`."""
+        """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`, or `describe_bank`."""
+        if not reference:
+            return describe_bank(self.banks, request)
         return describe_polarity(self.banks, self.get(reference, request.condition), request)
 
     def check_rows(self, rows: int, field: str) -> None:
@@ -298,17 +304,3 @@ def _check_top_k(top_k: int, held: HeldGenerator) -> None:
     columns = held.prior.columns
     if top_k > columns:
         raise InvalidInput(f"top_k is {top_k}; write 1 to {columns}, or 0 for the default.", field="top_k")
-
-
-def _found(device: str) -> str:
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        return device
-    index = torch.device(device).index or 0
-    count = torch.cuda.device_count()
-    if index >= count:
-        raise InvalidInput(
-            f"device is {device!r}, but torch finds {count} CUDA devices here; write cpu or auto.", field="device"
-        )
-    return f"cuda:{index}"

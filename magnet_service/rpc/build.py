@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from magnet_service.registry import Build
-from magnet_service.sampling import OperationRecord, RecordedError, new_operation_name, this_process
+from magnet_service.sampling import OperationRecord, new_operation_name, this_process
 
 __all__ = ["BuildOperation"]
 
@@ -38,8 +38,6 @@ class BuildOperation:
         self.rows_done = build.bank.revision
         self.rows_total = max(build.rows, build.bank.revision)
         self._started = time.time()
-        self._done = False
-        self._error: RecordedError | None = None
         self._pace: deque[tuple[float, int]] = deque([(time.monotonic(), self.rows_done)])
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
@@ -59,8 +57,6 @@ class BuildOperation:
             started=self._started,
             written=time.time(),
             holder=this_process(),
-            done=self._done,
-            error=self._error,
         )
 
     def advance(self, rows_done: int, rows_total: int) -> None:
@@ -72,10 +68,6 @@ class BuildOperation:
             self._pace.popleft()
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def end(self, error: RecordedError | None) -> None:
-        """Notes that it ended, and how."""
-        self._done, self._error = True, error
 
     def over(self) -> None:
         """Notes that its last record is written; whoever waits goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,7 @@ __all__ = ["OperationBoard", "OperationState"]
 
 _WORD_SECONDS = 1.0  # between two records of a build that advances, and two looks whether it shall end
 _LEAST_WORD_SECONDS = 15.0  # between two records of one that does not
+_ENDED_KEPT = 100
 _LOOK_SECONDS = 1.0  # between two looks at a build elsewhere
 
 
@@ -59,6 +61,7 @@ class OperationBoard:
         self._records = registry.banks.operations
         self._log = log
         self._running: dict[str, BuildOperation] = {}
+        self._ended: OrderedDict[str, OperationRecord] = OrderedDict()  # for those whose last record could not be kept
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -183,6 +186,7 @@ class OperationBoard:
 
     async def forget(self, name: str) -> None:
         """Removes an operation from the list; its build goes on, and is told of again when it advances."""
+        self._ended.pop(name, None)
         await asyncio.to_thread(self._records.remove, name)
 
     async def close(self) -> None:
@@ -200,7 +204,9 @@ class OperationBoard:
 
     async def _record(self, name: str) -> OperationRecord:
         running = self._running.get(name)
-        return running.record if running is not None else await asyncio.to_thread(self._records.get, name)
+        if running is not None:
+            return running.record
+        return self._ended[name] if name in self._ended else await asyncio.to_thread(self._records.get, name)
 
     async def _whole(self, record: OperationRecord) -> OperationState:
         """A record with what an answer needs beside it."""
@@ -242,7 +248,6 @@ class OperationBoard:
         word.cancel()
         cancelled = Cancelled("The build was cancelled; its complete shards stay.")
         error = cancelled if steps.cancelled() else steps.exception()
-        operation.end(_recorded(error))
         await asyncio.shield(asyncio.create_task(self._last_word(operation, error)))
 
     async def _advance(self, operation: BuildOperation, build: Build) -> None:
@@ -259,13 +264,18 @@ class OperationBoard:
             log.warning("build ended early", reason=error.reason, cause=error.message)
         else:
             log.error("unexpected failure", exc_info=error)
+        last = replace(operation.record, done=True, error=_recorded(error))
         try:
-            await asyncio.to_thread(self._records.put, operation.record)
-            await asyncio.to_thread(self._records.prune, operation.bank_id)
+            await asyncio.to_thread(self._records.put, last)
         except MagnetError as trouble:  # its bank may be deleted, or the store gone
             log.warning("the end of a build is not recorded", reason=trouble.reason, cause=trouble.message)
+            self._ended[operation.name] = last
+            while len(self._ended) > _ENDED_KEPT:
+                self._ended.popitem(last=False)
         del self._running[operation.name]
         operation.over()
+        with contextlib.suppress(MagnetError):  # another time
+            await asyncio.to_thread(self._records.prune, operation.bank_id)
 
     async def _tell(self, operation: BuildOperation) -> None:
         """Writes the record of a build while it runs, and ends it when somebody elsewhere asks for that."""

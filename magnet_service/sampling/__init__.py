@@ -7,7 +7,10 @@ from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.banks.build import Progress, build
 from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.banks.computing import compute_rows, engine_for
+from magnet_service.sampling.banks.exported import ExportedFile, export_official
 from magnet_service.sampling.banks.holder import this_process
+from magnet_service.sampling.banks.imported import ImportedBank, import_official
+from magnet_service.sampling.banks.official import OfficialFile, read_official
 from magnet_service.sampling.banks.operations import (
     OperationRecord,
     OperationRecords,
@@ -62,11 +65,14 @@ __all__ = [
     "Diagnostics",
     "DirectDraw",
     "Draw",
+    "ExportedFile",
+    "ImportedBank",
     "Law",
     "Method",
     "MixtureDraw",
     "NormBoundedNormal",
     "Normal",
+    "OfficialFile",
     "OperationRecord",
     "OperationRecords",
     "Preset",
@@ -97,7 +103,9 @@ __all__ = [
     "diagnose",
     "effective_sample_size",
     "engine_for",
+    "export_official",
     "from_text",
+    "import_official",
     "judge",
     "log_weights",
     "make_draws_ready",
@@ -109,6 +117,7 @@ __all__ = [
     "preset_base",
     "prior_law",
     "probe_latents",
+    "read_official",
     "resolve",
     "resolve_classes",
     "shortfall",

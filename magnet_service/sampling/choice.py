@@ -37,6 +37,7 @@ def choose_bank(
     prior: Law,
     *,
     generator_digest: str,
+    reference: str = "",
     tile_rows: int = 16,
     threads: int = 1,
     device: str = "cpu",
@@ -48,11 +49,12 @@ def choose_bank(
         request: a request that reads volumes.
         prior: the generator's own law, untruncated.
         generator_digest: digest of the generator asked for.
+        reference: the same as `name@version`, for imported banks that know only a name.
         tile_rows, threads, device: of the engine at hand; of the device its kind, as `BankSpec.device`.
 
     Returns:
-        The choice; among several that serve as well one computed as the engine at hand computes, then the one of the
-        lowest seed, then of the lowest id.
+        The choice; among several that serve as well one that was computed before one imported, then one computed as the
+        engine at hand computes, then the one of the lowest seed, then of the lowest id.
 
     Raises:
         UnknownResource: no bank of the id named.
@@ -68,13 +70,13 @@ def choose_bank(
         if named is None:
             known = ", ".join(sorted(spec.id for spec in specs)) or "none"
             raise UnknownResource(f"no bank {request.bank_id}: there are {known}", field="bank_id")
-        _check_fit(named, request, base, generator_digest)
+        _check_fit(named, request, base, generator_digest, reference)
         return BankChoice(named, f"named in the request; {_relation(named, base)}")
 
-    def rank(spec: BankSpec) -> tuple[bool, int, str]:
+    def rank(spec: BankSpec) -> tuple[bool, bool, int, str]:
         return preference(spec, tile_rows=tile_rows, threads=threads, device=device)
 
-    fitting = [spec for spec in specs if not _misfit(spec, request, generator_digest)]
+    fitting = [spec for spec in specs if not _misfit(spec, request, generator_digest, reference)]
     for law in (base, prior):
         same = sorted((spec for spec in fitting if spec.base_law == law), key=rank)
         if same and covers(law, base):
@@ -88,13 +90,14 @@ def choose_bank(
     )
 
 
-def preference(spec: BankSpec, *, tile_rows: int, threads: int, device: str) -> tuple[bool, int, str]:
-    """What banks that serve as well are sorted by: computed as the engine at hand computes, then seed, then id."""
-    return (spec.tile_rows, spec.threads, spec.device) != (tile_rows, threads, device), spec.seed, spec.id
+def preference(spec: BankSpec, *, tile_rows: int, threads: int, device: str) -> tuple[bool, bool, int, str]:
+    """What banks that serve as well are sorted by: computed, and as the engine at hand computes, then seed, then id."""
+    elsewhere = (spec.tile_rows, spec.threads, spec.device) != (tile_rows, threads, device)
+    return spec.imported, elsewhere, spec.seed, spec.id
 
 
-def _misfit(spec: BankSpec, request: SampleRequest, generator_digest: str) -> str | None:
-    if spec.generator_digest != generator_digest:
+def _misfit(spec: BankSpec, request: SampleRequest, generator_digest: str, reference: str) -> str | None:
+    if not spec.is_of(generator_digest, reference):
         return "another generator or version"
     if spec.manifold is not request.manifold:
         return f"manifold {spec.manifold}, not {request.manifold}"
@@ -105,8 +108,8 @@ def _misfit(spec: BankSpec, request: SampleRequest, generator_digest: str) -> st
     return None
 
 
-def _check_fit(spec: BankSpec, request: SampleRequest, base: Law, generator_digest: str) -> None:
-    misfit = _misfit(spec, request, generator_digest)
+def _check_fit(spec: BankSpec, request: SampleRequest, base: Law, generator_digest: str, reference: str) -> None:
+    misfit = _misfit(spec, request, generator_digest, reference)
     if misfit is None and not covers(spec.base_law, base):
         misfit = f"rows of {spec.law}, which does not cover {base.to_text()}{_without_density(spec.base_law, base)}"
     if misfit is not None:
@@ -120,6 +123,8 @@ def _without_density(law: Law, base: Law) -> str:
 
 
 def _relation(spec: BankSpec, base: Law) -> str:
-    if spec.base_law == base:
-        return f"its law is the base, {spec.law}"
-    return f"rows of {spec.law}, corrected to the base {base.to_text()}"
+    same = spec.base_law == base
+    relation = (
+        f"its law is the base, {spec.law}" if same else f"rows of {spec.law}, corrected to the base {base.to_text()}"
+    )
+    return f"{relation}; imported, its volumes as published and of unknown error" if spec.imported else relation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64
@@ -84,6 +83,7 @@ class Weights:
     def __init__(self, rows: BankRows, base: Law, bank_law: Law, largest_k: int | None = None) -> None:
         self.rows = rows
         self.largest_k = rows.columns if largest_k is None else min(largest_k, rows.columns)
+        self._laws = base.to_text(), bank_law.to_text()
         self._correction: Float64[np.ndarray, " rows"] | None = None
         if base != bank_law:
             self._correction = rows.derived(
@@ -103,24 +103,28 @@ class Weights:
 
     def sums(self, rho: float, k: int) -> BlockSums:
         """The weights summed by blocks, their largest kept; raises as the function `log_weights`."""
-        return sums_by_block(self.logs(rho, k))
+        logs = self.logs(rho, k)
+        return self.rows.remembered(("sums", *self._laws, rho, k), lambda: sums_by_block(logs))
 
     def ess(self, rho: float, k: int) -> float:
         """ESS of the weights; raises as the function `log_weights`."""
-        return sums_by_block(self.logs(rho, k), tail=False).ess
+        logs = self.logs(rho, k)
+        return self.rows.remembered(("ess", *self._laws, rho, k), lambda: sums_by_block(logs, tail=False).ess)
 
     def weighed(self, rho: float, k: int) -> WeighedRows:
         """The weights with their sums, to draw from; raises as the function `log_weights`."""
-        logs = self.logs(rho, k)
-        return WeighedRows(logs, sums_by_block(logs))
+        return WeighedRows(self.logs(rho, k), self.sums(rho, k))
 
     def low_rank_share(self, k: int) -> float:
         """Share of the base law's rows whose rank is below k, 0 to 1."""
         total = float(self._shares[-1])
         return float(self._shares[min(k, self._shares.size) - 1]) / total if k > 0 and total > 0.0 else 0.0
 
-    @cached_property
+    @property
     def _shares(self) -> Float64[np.ndarray, " ranks"]:
+        return self.rows.remembered(("shares", *self._laws), self._summed_shares)
+
+    def _summed_shares(self) -> Float64[np.ndarray, " ranks"]:
         # How much of the base law has rank 0, at most 1, and so on to all ranks that there are.
         logs = self.logs(0.0, 0)
         found = np.zeros(self.rows.columns + 1)

@@ -34,6 +34,7 @@ def resolve(
     generator_digest: str,
     choice: BankChoice | None = None,
     rows: BankRows | None = None,
+    from_bank: bool = False,
 ) -> Draw:
     """Settles everything that a request leaves open, and makes the draw.
 
@@ -43,12 +44,14 @@ def resolve(
         generator_digest: digest of the generator.
         choice: from `choose_bank`; not needed where `request.needs_bank` is False.
         rows: the chosen bank's first `request.bank_revision` rows, all of them where that is None.
+        from_bank: whether rows are the bank's at rho = 0 too, where else they are drawn fresh from the base.
 
     Returns:
         The draw. Its preset, k and rho depend on bank, revision, base, manifold and min_ess, never on count or offset.
 
     Raises:
-        InvalidInput: top_k above the Jacobian's columns; field `top_k`. A truncation or domain unfit for the prior.
+        InvalidInput: top_k above the Jacobian's columns or those that the bank holds; field `top_k`. A truncation or
+            domain unfit for the prior.
         Refused: no bank (NO_BANK) or an empty one (EMPTY_BANK); more than 1 % of the base's rows of rank below k at
             rho < 0 (LOW_RANK); no row with weight (NO_WEIGHT); without replacement, offset + count above half the ESS
             (TOO_FEW_ROWS); a top_k beyond which the bank's arithmetic is too inexact (INEXACT).
@@ -62,12 +65,18 @@ def resolve(
             f"top_k is {request.top_k}: the Jacobian has {law.columns} columns, write 1 to {law.columns} or 0 for AUTO",
             field="top_k",
         )
-    if not request.needs_bank:
+    if not (request.needs_bank or from_bank):
         return _direct(request, law, generator_digest)
     if choice is None or rows is None:
         raise Refused("the request reads volumes and no bank is at hand: build one", field="bank_id", reason="NO_BANK")
     if len(rows) == 0:
         raise Refused(f"bank {choice.spec.id} holds no rows yet: build it", field="bank_id", reason="EMPTY_BANK")
+    if request.top_k > choice.spec.columns:
+        raise InvalidInput(
+            f"top_k is {request.top_k}: bank {choice.spec.id} holds the {choice.spec.columns} largest singular values "
+            f"of {law.columns}, write 1 to {choice.spec.columns} or 0 for AUTO",
+            field="top_k",
+        )
     return _resampled(request, law, generator_digest, choice, rows)
 
 

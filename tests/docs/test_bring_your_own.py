@@ -39,7 +39,7 @@ def test_the_readmes_way_to_a_generator_of_ones_own(magnet: Magnet) -> None:
     exec(compile(code, "README.md", "exec"), {"module": dcgan()})
     commands = [shlex.split(line, comments=True) for line in passage.splitlines() if line.startswith("magnet ")]
     assert [" ".join(words[1:3]) for words in commands] == [
-        "generator add", "generator verify", "generator show", "serve --repository",
+        "generator add", "generator verify", "generator show", "serve --builder",
     ]  # fmt: skip
     printed = [magnet.done(*words[1:]) for words in commands[:-1]]
     assert "dcgan@1" in printed[0]

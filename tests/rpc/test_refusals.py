@@ -270,7 +270,7 @@ def test_other_calls_that_cannot_be(services: Services, bank: str, case: str) ->
 
 
 def test_several_violations_are_all_told(services: Services) -> None:
-    request = sampling_pb2.SampleRequest(generator="", count=-1, rho=NAN)
+    request = sampling_pb2.SampleRequest(generator="a" * 81, count=-1, rho=NAN)
     found = failure(lambda: services.sampling.Sample(request))
     assert set(found.fields) == {"generator", "count", "rho"}
     assert found.reason == "INVALID_REQUEST"

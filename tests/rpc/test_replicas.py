@@ -91,7 +91,7 @@ def test_any_replica_gets_watches_and_cancels_a_build(server: str, repository: P
         *_, last = states
         assert last.operation.done
         assert last.operation.error.code == grpc.StatusCode.CANCELLED.value[0]
-        assert got(builder, name).error.code == grpc.StatusCode.CANCELLED.value[0]
+        until(lambda: got(builder, name).error.code == grpc.StatusCode.CANCELLED.value[0])
         reader.operations.DeleteOperation(operations_pb2.DeleteOperationRequest(name=name))
         assert failure(lambda: got(builder, name)).code is grpc.StatusCode.NOT_FOUND
 

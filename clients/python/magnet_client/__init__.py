@@ -24,6 +24,7 @@ from magnet_client.errors import (
     ServerFault,
     Unavailable,
     UnknownResource,
+    Unreachable,
     UnsupportedOperation,
 )
 from magnet_client.generators import AutoTopK, Conditions, GeneratorInfo, GeneratorSummary, Operation, RankStatistics
@@ -107,6 +108,7 @@ __all__ = [
     "Unavailable",
     "UnitLayer",
     "UnknownResource",
+    "Unreachable",
     "UnsupportedOperation",
     "Volumes",
     "Wall",

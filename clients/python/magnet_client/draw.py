@@ -138,6 +138,11 @@ class Draw:
         return tuple(known[index] if index < len(known) else str(index) for index in self.classes.tolist())
 
     @property
+    def source(self) -> str:
+        """The generator, or the bank where it was drawn from without one."""
+        return self.resolved.generator or f"bank {self.resolved.bank}"
+
+    @property
     def seed(self) -> int | None:
         """The seed used."""
         return self.header.resolved.seed
@@ -217,7 +222,7 @@ class Draw:
         khat = "none" if self.khat is None else f"{self.khat:.2f}"
         pictures = "none" if self.pixels is None else f"{self.pixels.dtype}{list(self.pixels.shape[1:])}"
         return (
-            f"<Draw of {len(self)} from {self.resolved.generator}: {self.law}; rho {self.rho:g}, k {self.top_k}, "
+            f"<Draw of {len(self)} from {self.source}: {self.law}; rho {self.rho:g}, k {self.top_k}, "
             f"{self.manifold}; images {'png' if self.png else pictures}; ESS {self.ess:,.0f}, k-hat {khat}, "
             f"{self.result}>"
         )

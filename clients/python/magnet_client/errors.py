@@ -15,6 +15,7 @@
     ├── Cancelled              the call, or the build, was cancelled
     ├── DeadlineExceeded       no answer within the timeout
     ├── Unavailable            nothing answers at the address
+    ├── Unreachable            the server cannot reach the store of its banks; try again later
     └── ServerFault            the server failed unexpectedly; its log has more under `request_id`
 
 A poor draw (low ESS, rank deficiency) is no error: it is told in `Draw.result` and `Draw.advice`.
@@ -40,6 +41,7 @@ __all__ = [
     "ServerFault",
     "Unavailable",
     "UnknownResource",
+    "Unreachable",
     "UnsupportedOperation",
 ]
 
@@ -132,6 +134,10 @@ class DeadlineExceeded(MagnetError):
 
 class Unavailable(MagnetError):
     """Nothing answers at the address, or the server is going down."""
+
+
+class Unreachable(MagnetError):
+    """The server cannot reach the store of its banks, or the store is gone; a later try may go well."""
 
 
 class ServerFault(MagnetError):

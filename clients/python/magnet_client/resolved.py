@@ -37,7 +37,7 @@ class Resolved:
     """
 
     generator: str
-    """`name@version`."""
+    """`name@version`; empty for the rows of a bank alone."""
     count: int
     """Rows; 0 for an endless stream."""
     offset: int = 0

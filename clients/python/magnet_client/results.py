@@ -82,6 +82,7 @@ class BankInfo:
     generator: str
     """Generator by name and version; empty if the server no longer holds it."""
     generator_digest: str
+    """SHA-256; empty for an imported bank whose generator was not held then."""
     law: str
     """Law of the latents, as `normal(dim=20)`."""
     condition: str
@@ -110,6 +111,10 @@ class BankInfo:
     """Bytes stored."""
     stamp: dict[str, str]
     """How the numbers were computed."""
+    origin: str = ""
+    """Of an imported bank, sha256 of its file's arrays; such a bank cannot grow, and its volumes are as published."""
+    generator_name: str = ""
+    """Of an imported bank, its generator as the importer called it."""
 
     def __len__(self) -> int:
         return self.revision

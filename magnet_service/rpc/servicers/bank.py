@@ -12,7 +12,7 @@ from google.longrunning import operations_pb2
 
 from magnet.v1 import bank_pb2, bank_pb2_grpc
 from magnet_service.errors import InvalidInput
-from magnet_service.registry import spans
+from magnet_service.registry import reference_of, spans
 from magnet_service.rpc.backend import CHUNK_BYTES, Backend
 from magnet_service.rpc.wire.banks import (
     bank_message,
@@ -69,9 +69,11 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
         registry = self._backend.registry
 
         def work(_: StopSignal) -> bank_pb2.ListBanksResponse:
-            only = registry.generators.get(request.generator).generator.digest if request.generator else None
+            held = registry.generators.get(request.generator) if request.generator else None
             banks = [
-                self._described(bank) for bank in registry.banks.all() if only in (None, bank.spec.generator_digest)
+                self._described(bank)
+                for bank in registry.banks.all()
+                if held is None or bank.spec.is_of(held.generator.digest, held.reference)
             ]
             banks.sort(key=lambda bank: (bank.generator, bank.law, len(bank.condition), bank.condition, bank.bank_id))
             return bank_pb2.ListBanksResponse(banks=banks, unreadable=registry.banks.unreadable())
@@ -80,7 +82,7 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
 
     def _described(self, bank: Bank) -> bank_pb2.Bank:
         generators = self._backend.registry.generators
-        reference = generators.reference_of(bank.spec.generator_digest)
+        reference = reference_of(generators, bank.spec)
         conditions = generators.get(reference).card.conditions if reference else None
         return bank_message(bank, reference, () if conditions is None else conditions.labels)
 

@@ -13,7 +13,14 @@ from magnet.v1 import sampling_pb2, sampling_pb2_grpc
 from magnet_service.registry import Plan, page, spans
 from magnet_service.rpc.backend import CHUNK_BYTES, Backend
 from magnet_service.rpc.wire.conditions import condition_from
-from magnet_service.rpc.wire.draws import row_bytes, rows_message, sample_header, stamp_entries, wanted_from
+from magnet_service.rpc.wire.draws import (
+    plan_row_bytes,
+    row_bytes,
+    rows_message,
+    sample_header,
+    stamp_entries,
+    wanted_from,
+)
 from magnet_service.rpc.wire.requests import draw_from, manifold_from, precision_from
 from magnet_service.rpc.wire.tensors import latents_from
 from magnet_service.rpc.worker import StopSignal
@@ -65,7 +72,7 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
 
         def work(should_stop: StopSignal) -> sampling_pb2.SampleResponse:
             plan = self._backend.registry.plan(request.generator, draw)
-            self._backend.check_size(draw.count, row_bytes(request.outputs, plan.held), "count")
+            self._backend.check_size(draw.count, plan_row_bytes(request.outputs, plan), "count")
             rows = _rows(plan, draw.offset, draw.count, request.outputs, should_stop)
             return sampling_pb2.SampleResponse(header=self._header(plan, request.outputs), rows=rows)
 
@@ -85,12 +92,12 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
             plan = registry.plan(sample.generator, draw)
             # No chunk but the last is below a tile.
             rows = plan.engine.tile_rows if request.endless else min(plan.engine.tile_rows, draw.count)
-            self._backend.check_size(rows, row_bytes(sample.outputs, plan.held), "outputs")
+            self._backend.check_size(rows, plan_row_bytes(sample.outputs, plan), "outputs")
             return plan, self._header(plan, sample.outputs)
 
         plan, header = await worker.run(begin)
         yield sampling_pb2.StreamSamplesResponse(header=header)
-        rows_a_chunk = CHUNK_BYTES // row_bytes(sample.outputs, plan.held)
+        rows_a_chunk = CHUNK_BYTES // plan_row_bytes(sample.outputs, plan)
         count = None if request.endless else draw.count
         for start, length in spans(draw.offset, count, rows_a_chunk, plan.step(rows_a_chunk)):
             rows = await worker.run(partial(_rows, plan, start, length, sample.outputs))
@@ -110,4 +117,4 @@ def _rows(
     plan: Plan, start: int, count: int, outputs: sampling_pb2.Outputs, should_stop: StopSignal
 ) -> sampling_pb2.Rows:
     found = page(plan, start, count, wanted_from(outputs), should_stop)
-    return rows_message(found, outputs, plan.held.card, first=start)
+    return rows_message(found, outputs, None if plan.held is None else plan.held.card, first=start)

@@ -54,19 +54,21 @@ def bank_message(bank: Bank, reference: str, labels: tuple[str, ...] = ()) -> ba
         threads=spec.threads,
         seed=spec.seed,
         revision=bank.revision,
-        columns=spec.base_law.columns,
+        columns=spec.columns,
         bytes=bank.bytes,
         stamp=stamp_entries(bank.manifest.stamp),
         precision_used=used,
         precision_reason="" if accuracy is None else accuracy.reason,
         errors=() if accuracy is None else map(error_message, accuracy.errors),
-        largest_k=spec.base_law.columns * bool(bank.revision) if accuracy is None else accuracy.largest_k,
+        origin=spec.origin,
+        generator_name=spec.generator_name,
+        largest_k=spec.columns * bool(bank.revision) if accuracy is None else accuracy.largest_k,
     )
 
 
 def bank_row_bytes(bank: Bank) -> int:
     """Bytes that one row of a bank takes on the wire."""
-    return 4 * (bank.spec.base_law.dim + bank.spec.base_law.columns + 1)
+    return 4 * (bank.spec.base_law.dim + bank.spec.columns + 1)
 
 
 def bank_rows_message(rows: BankRows, start: int, count: int) -> bank_pb2.ReadBankResponse:

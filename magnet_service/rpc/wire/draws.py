@@ -22,6 +22,7 @@ from magnet_service.sampling import Base, Diagnostics, Method, Resolved, Result
 __all__ = [
     "error_message",
     "manifold_to",
+    "plan_row_bytes",
     "precision_to",
     "row_bytes",
     "rows_message",
@@ -109,19 +110,30 @@ def row_bytes(outputs: sampling_pb2.Outputs, held: HeldGenerator) -> int:
         sampling_pb2.Outputs.IMAGES_FLOAT32: 4 * held.generator.output_dim,
         sampling_pb2.Outputs.IMAGES_PNG: png_bytes(held.generator.output_shape, held.card),
     }.get(outputs.images, held.generator.output_dim)
-    figures = 4 * held.generator.latent_dim * outputs.latents + 8 * outputs.log_volumes + 8 * outputs.weights
-    return images + figures + 12  # 8 for the bank's row, 4 for the class
+    return images + _figure_bytes(outputs, held.generator.latent_dim)
+
+
+def plan_row_bytes(outputs: sampling_pb2.Outputs, plan: Plan) -> int:
+    """As `row_bytes`, of a draw; Refused (NO_GENERATOR) for images of a bank alone."""
+    if outputs.images != sampling_pb2.Outputs.IMAGES_NONE:
+        return row_bytes(outputs, plan.generator)
+    return _figure_bytes(outputs, plan.latent_dim)
+
+
+def _figure_bytes(outputs: sampling_pb2.Outputs, latent_dim: int) -> int:
+    figures = 4 * latent_dim * outputs.latents + 8 * outputs.log_volumes + 8 * outputs.weights
+    return figures + 12  # 8 for the bank's row, 4 for the class
 
 
 def rows_message(
-    page: Page, outputs: sampling_pb2.Outputs, card: GeneratorCard, *, first: int = 0
+    page: Page, outputs: sampling_pb2.Outputs, card: GeneratorCard | None, *, first: int = 0
 ) -> sampling_pb2.Rows:
     """Writes rows.
 
     Arguments:
         page: the rows.
         outputs: how images are sent.
-        card: layout and range of the generator.
+        card: layout and range of the generator; not read where the page has no outputs.
         first: number of the page's first row, for messages.
 
     Returns:
@@ -137,7 +149,7 @@ def rows_message(
     if page.values is not None and outputs.images == sampling_pb2.Outputs.IMAGES_FLOAT32:
         with np.errstate(over="ignore"):
             rows.images.CopyFrom(tensor_from(page.values.astype("<f4", copy=False)))
-    elif page.values is not None:
+    elif page.values is not None and card is not None:
         _check_finite(page.values, first)
         pixels = to_bytes(page.values, card)
         if outputs.images == sampling_pb2.Outputs.IMAGES_PNG:
@@ -169,9 +181,9 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
     """
     draw = plan.draw
     resolved = draw.resolved
-    card = plan.held.card.conditions
+    card = None if plan.held is None else plan.held.card.conditions
     return sampling_pb2.DrawHeader(
-        resolved=_resolved(plan.held, resolved, outputs),
+        resolved=_resolved("" if plan.held is None else plan.held.reference, resolved, outputs),
         rho=resolved.rho,
         det_rho=resolved.det_rho,
         top_k=resolved.top_k,
@@ -204,14 +216,14 @@ def _check_finite(values: Float[np.ndarray, "rows ..."], first: int) -> None:
         )
 
 
-def _resolved(held: HeldGenerator, resolved: Resolved, outputs: sampling_pb2.Outputs) -> sampling_pb2.SampleRequest:
+def _resolved(reference: str, resolved: Resolved, outputs: sampling_pb2.Outputs) -> sampling_pb2.SampleRequest:
     truncation = None
     if resolved.truncation_psi is not None:
         truncation = sampling_pb2.Truncation(psi=resolved.truncation_psi)
     elif resolved.truncation_norm is not None:
         truncation = sampling_pb2.Truncation(norm_bound=resolved.truncation_norm)
     return sampling_pb2.SampleRequest(
-        generator=held.reference,
+        generator=reference,
         count=resolved.count,
         offset=resolved.offset,
         seed=resolved.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from magnet_service.sampling.banks.spec import BankSpec
 __all__ = ["SHARD_ROWS", "Bank"]
 
 SHARD_ROWS = 10_240
+_REVISIONS_KEPT = 4
 
 
 class Bank:
@@ -35,6 +37,7 @@ class Bank:
         self._cache = cache
         self.manifest = manifest
         self._rows: BankRows | None = None
+        self._earlier: OrderedDict[int, BankRows] = OrderedDict()
 
     @staticmethod
     def open(where: str | Path | Place, expected: BankSpec | None = None, cache: Cache | None = None) -> Bank:
@@ -144,9 +147,16 @@ class Bank:
             raise InvalidInput(
                 f"bank_revision is {revision}: bank {self.id} holds {self.revision} rows", field="bank_revision"
             )
+        count = self.revision if revision is None else revision
         if self._rows is None:
             self._rows = self._opened()
-        return self._rows if revision is None else self._rows.first(revision)
+        if count == self.revision:
+            return self._rows
+        known = self._earlier.pop(count, None)
+        self._earlier[count] = self._rows.first(count) if known is None else known
+        while len(self._earlier) > _REVISIONS_KEPT:
+            self._earlier.popitem(last=False)
+        return self._earlier[count]
 
     def _opened(self) -> BankRows:
         shards = shard_reader(self.place, self.manifest)

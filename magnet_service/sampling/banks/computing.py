@@ -70,8 +70,15 @@ def compute_rows(
 
 
 def check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:
-    """Refused (FOREIGN_BANK) where generator or engine are not those of a bank's recipe."""
+    """Refused where generator or engine are not those of a bank's recipe (FOREIGN_BANK), or it has none (IMPORTED)."""
     spec = bank.spec
+    if spec.imported:
+        raise Refused(
+            f"bank {bank.id} was imported: its rows are those of a file and no generator adds to them. Build a bank of "
+            "the generator beside it, or import a larger file.",
+            field="bank_id",
+            reason="IMPORTED",
+        )
     pairs = {
         "generator": (spec.generator_digest[:16], generator.digest[:16]),
         "latent dimension": (spec.base_law.dim, generator.latent_dim),

@@ -143,10 +143,10 @@ class Growth:
 
     def _adopted(self, first: int, count: int) -> ShardEntry | None:
         """The entry of a shard that is stored and whole; None where it is not."""
-        law, key = self.manifest.spec.base_law, key_of(self.manifest, first, count)
+        spec, key = self.manifest.spec, key_of(self.manifest, first, count)
         try:
             data = self._bank.child(ROWS).read(shard_name(first, count))
-            rows, stated = decode(data, law.dim, law.columns)
+            rows, stated = decode(data, spec.base_law.dim, spec.columns)
         except (FileNotFoundError, DamagedData):
             return None
         return entry_of(key, data) if stated == key and len(rows) == count else None
@@ -177,6 +177,7 @@ class Growth:
     def _clean(self) -> None:
         # A killed writer may leave shards that no manifest names and no later build would ask for: short ones, and such
         # of another size.
+        self._lease.check()
         full = self.manifest.shard_rows
         first = self._to_rows - self._to_rows % full
         kept = {shard.file for shard in self.manifest.shards} | {shard_name(first, self._to_rows - first)}

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import IOBase
 from pathlib import Path
 from typing import final
 
@@ -69,6 +70,12 @@ class LocalPlace(Place):
         """As `Place.read`."""
         with self._allowed("read"):
             return (self.folder / name).read_bytes()
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[IOBase]:
+        """As `Place.opened`."""
+        with self._allowed("read"), (self.folder / name).open("rb") as file:
+            yield file
 
     def put(self, name: str, data: bytes) -> None:
         """As `Place.put`."""

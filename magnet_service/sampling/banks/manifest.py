@@ -102,7 +102,7 @@ def write_manifest(bank: Place, number: int, manifest: Manifest) -> None:
     content = {
         "format": FORMAT,
         "id": manifest.spec.id,
-        "spec": asdict(manifest.spec),
+        "spec": manifest.spec.content(),
         "stamp": manifest.stamp,
         "shard_rows": manifest.shard_rows,
         "shards": [asdict(shard) for shard in manifest.shards],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as member
 from typing import Any, final
@@ -133,15 +134,7 @@ class OperationRecords:
 
     def all(self) -> list[OperationRecord]:
         """All records, the newest first; what is no record is left out."""
-        found = []
-        for bank_id in self._store.folders():
-            place = self._store.child(bank_id).child(OPERATIONS)
-            for name in (name for name in place.names() if name.endswith(".json")):
-                try:
-                    found.append(_record(f"{OPERATIONS}/{bank_id}-{name.removesuffix('.json')}", place.read(name)))
-                except (FileNotFoundError, DamagedData):
-                    continue
-        return sorted(found, key=lambda record: (record.started, record.name), reverse=True)
+        return _newest_first(record for bank_id in self._store.folders() for record in self._of(bank_id))
 
     def ask_to_end(self, name: str) -> None:
         """Asks the builder to end, wherever it runs; raises as `get`."""
@@ -163,15 +156,25 @@ class OperationRecords:
 
     def prune(self, bank_id: str) -> None:
         """Forgets all but the newest records of a bank's ended builds."""
-        own = [record for record in self.all() if record.bank_id == bank_id and (record.done or record.abandoned)]
-        for record in own[_KEPT_A_BANK:]:
+        ended = _newest_first(record for record in self._of(bank_id) if record.done or record.abandoned)
+        for record in ended[_KEPT_A_BANK:]:
             self.remove(record.name)
+
+    def _of(self, bank_id: str) -> Iterator[OperationRecord]:
+        place = self._store.child(bank_id).child(OPERATIONS)
+        for name in (name for name in place.names() if name.endswith(".json")):
+            with contextlib.suppress(FileNotFoundError, DamagedData):
+                yield _record(f"{OPERATIONS}/{bank_id}-{name.removesuffix('.json')}", place.read(name))
 
     def _place(self, name: str) -> tuple[Place, str]:
         match = _NAME.fullmatch(name)
         if match is None:
             raise _unknown(name)
         return self._store.child(match.group(1)).child(OPERATIONS), match.group(2)
+
+
+def _newest_first(records: Iterable[OperationRecord]) -> list[OperationRecord]:
+    return sorted(records, key=lambda record: (record.started, record.name), reverse=True)
 
 
 def _record(name: str, data: bytes) -> OperationRecord:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from io import IOBase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -37,6 +39,10 @@ class Place(ABC):
     @abstractmethod
     def read(self, name: str) -> bytes:
         """The bytes of an object; FileNotFoundError where there is none."""
+
+    @abstractmethod
+    def opened(self, name: str) -> AbstractContextManager[IOBase]:
+        """An object of which only parts are read, while a `with` block runs; FileNotFoundError where there is none."""
 
     @abstractmethod
     def put(self, name: str, data: bytes) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int8, Int16, Int64
@@ -15,6 +18,9 @@ __all__ = ["NON_FINITE", "OK", "BankRows", "Rows", "by_blocks", "concatenate", "
 
 OK = 0
 NON_FINITE = 1
+_REMEMBERED = 64
+
+Found = TypeVar("Found")
 
 
 class BankRows(ABC):
@@ -57,6 +63,24 @@ class BankRows(ABC):
     @abstractmethod
     def first(self, count: int) -> BankRows:
         """The first `count` rows."""
+
+    def remembered(self, key: tuple[object, ...], make: Callable[[], Found]) -> Found:
+        """What `make` gave when it was last asked for under a key; of the keys used last a few dozen are kept.
+
+        For figures of all rows that are small themselves, as the sums of weights by blocks: the next draw of one law
+        does not read its column again.
+        """
+        if key not in self._memo:
+            self._memo[key] = make()
+        self._memo.move_to_end(key)
+        while len(self._memo) > _REMEMBERED:
+            self._memo.popitem(last=False)
+        found: Found = self._memo[key]
+        return found
+
+    @cached_property
+    def _memo(self) -> OrderedDict[tuple[object, ...], Any]:
+        return OrderedDict()
 
     @abstractmethod
     def derived(

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from io import IOBase
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,8 @@ __all__ = ["ROWS", "ShardKey", "decode", "encode", "entry_of", "key_of", "read_s
 
 ROWS = "rows"
 _KEY = b"magnet.shard"
+# From here on a request for a few columns costs less than the whole.
+_LARGE_BYTES = 16 * 2**20
 _NAME = re.compile(r"rows-(\d{12})-(\d{9})\.parquet")
 
 
@@ -97,7 +100,13 @@ def encode(rows: Rows, key: ShardKey) -> bytes:
     table, sink = pa.table(columns), pa.BufferOutputStream()
     # Numbers as random as these do not compress; dictionaries and statistics only cost.
     with pq.ParquetWriter(
-        sink, table.schema, compression="none", use_dictionary=False, write_statistics=False, store_schema=False
+        sink,
+        table.schema,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+        store_schema=False,
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table, row_group_size=max(count, 1))
         writer.add_key_value_metadata({_KEY: told})
@@ -106,22 +115,24 @@ def encode(rows: Rows, key: ShardKey) -> bytes:
 
 
 def decode(
-    data: bytes, latent: int, columns: int, *, ks: Sequence[int] | None = None, latents: bool = True
+    source: bytes | IOBase, latent: int, columns: int, *, ks: Sequence[int] | None = None, latents: bool = True
 ) -> tuple[Rows, ShardKey]:
-    """Rows from a shard's bytes, with the key that it states.
+    """Rows from a shard, with the key that it states.
 
     Arguments:
-        data: from `encode`.
+        source: from `encode`, whole or an open file of which only what is wanted is read.
         latent: width of a latent.
         columns: singular values of a row.
         ks: the log-volumes wanted, in this order; all where None. Others are not decoded.
         latents: whether latents are wanted; else they are zero columns wide.
 
     Returns:
-        The rows, arrays read-only, and the key. Where everything is decoded, the digest of the numbers is checked too.
+        The rows, arrays read-only, and the key. The checksum of every page read is checked, and where everything is
+        wanted the digest of the numbers too.
 
     Raises:
         DamagedData: not such a file.
+        OSError: an open file cannot be read.
 
     Accuracy:
         Exact.
@@ -129,7 +140,8 @@ def decode(
     wanted = range(1, columns + 1) if ks is None else ks
     names = [*(["latent"] if latents else []), *(f"log_v_{k}" for k in wanted), "rank", "status"]
     try:
-        with pq.ParquetFile(pa.BufferReader(data)) as file:
+        file_like = pa.BufferReader(source) if isinstance(source, bytes) else source
+        with pq.ParquetFile(file_like, pre_buffer=True, page_checksum_verification=True) as file:
             told = json.loads((file.metadata.metadata or {})[_KEY])
             if file.schema_arrow.names[-3:] != [f"log_v_{columns}", "rank", "status"]:
                 raise ValueError(f"its volumes do not end with log_v_{columns}")
@@ -143,6 +155,9 @@ def decode(
         digest = told.pop("sha256")
         key = ShardKey(**told)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+        # Parquet calls a page of another checksum an OSError, as one that the system raised, which has a number.
+        if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+            raise
         raise DamagedData(f"not a shard of a bank: {error}") from error
     if latents and ks is None and digest != _digest(rows):
         raise DamagedData("a shard whose numbers are not those that it was written with")
@@ -152,7 +167,10 @@ def decode(
 def read_shard(
     bank: Place, manifest: Manifest, entry: ShardEntry, *, ks: Sequence[int] | None = None, latents: bool = True
 ) -> Rows:
-    """A shard from the bank's place, checked against the manifest.
+    """A shard from the bank's place, checked.
+
+    A shard is read whole and its digest compared with the manifest's; of a large one of which few columns are wanted
+    only these are read, and the checksums of their pages compared.
 
     Arguments:
         bank: the bank's place.
@@ -170,13 +188,22 @@ def read_shard(
     Accuracy:
         Exact.
     """
-    data = bank.child(ROWS).read(entry.file)
     named = f"shard {entry.file} of bank {bank.name}"
     remedy = f"`magnet bank verify {manifest.spec.id} --repair` computes it again"
-    if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise DamagedData(f"{named} is damaged: its digest is not the manifest's; {remedy}")
-    law = manifest.spec.base_law
-    rows, key = decode(data, law.dim, law.columns, ks=ks, latents=latents)
+    if manifest.spec.imported:
+        remedy = "delete the bank and import its file again"
+    dim, columns, place = manifest.spec.base_law.dim, manifest.spec.columns, bank.child(ROWS)
+    try:
+        if entry.bytes >= _LARGE_BYTES and ks is not None and not latents:
+            with place.opened(entry.file) as file:
+                rows, key = decode(file, dim, columns, ks=ks, latents=False)
+        else:
+            data = place.read(entry.file)
+            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+                raise DamagedData("its digest is not the manifest's")
+            rows, key = decode(data, dim, columns, ks=ks, latents=latents)
+    except DamagedData as error:
+        raise DamagedData(f"{named} is damaged: {error.message}; {remedy}") from error
     if len(rows) != entry.count or (key.bank, key.first) != (manifest.spec.id, entry.first):
         raise DamagedData(f"{named} holds {len(rows)} rows from {key.first} of bank {key.bank}; {remedy}")
     return rows

@@ -48,8 +48,9 @@ def shard_reader(bank: Place, manifest: Manifest) -> ShardReader:
         return _piece(rows, wanted)
 
     spans = tuple((entry.first, entry.count) for entry in manifest.shards)
-    drawn = None if isinstance(law, Pushforward) else partial(law.rows_at, manifest.spec.seed)
-    return ShardReader(law.dim, law.columns, spans, read, drawn)
+    computable = not isinstance(law, Pushforward) and not manifest.spec.imported
+    drawn = partial(law.rows_at, manifest.spec.seed) if computable else None
+    return ShardReader(law.dim, manifest.spec.columns, spans, read, drawn)
 
 
 def _instead(bank: Place, later: Manifest, start: int, stop: int, wanted: Wanted) -> Rows:

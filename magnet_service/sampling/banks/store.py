@@ -83,8 +83,7 @@ class Store:
         Accuracy:
             Exact.
         """
-        place = self._existing(bank_id)
-        number = manifest_number(place)
+        place, number = self._existing(bank_id)
         seen = self._seen.get(bank_id)
         if seen is not None and seen[0] == number > 0:
             return Bank(place, seen[1], self._cache)
@@ -142,7 +141,7 @@ class Store:
         Accuracy:
             Not applicable.
         """
-        place = self._existing(bank_id)
+        place, _ = self._existing(bank_id)
         with Lease(place, f"bank {bank_id}"):
             place.child(MANIFESTS).remove_all()
             self._seen.pop(bank_id, None)
@@ -151,13 +150,14 @@ class Store:
         if self._cache is not None:
             self._cache.forget(bank_id)
 
-    def _existing(self, bank_id: str) -> Place:
-        """The place of a bank that is there, readable or not."""
+    def _existing(self, bank_id: str) -> tuple[Place, int]:
+        """The place of a bank that is there, readable or not, and the number of its manifest in force."""
         place = self.place.child(bank_id)
-        if not _ID.fullmatch(bank_id) or not (manifest_number(place) or place.names()):
+        number = manifest_number(place) if _ID.fullmatch(bank_id) else 0
+        if not number and not (_ID.fullmatch(bank_id) and place.names()):
             known = ", ".join(self._listed()) or "none"
             raise UnknownResource(f"no bank {bank_id!r}: there are {known}", field="bank_id")
-        return place
+        return place, number
 
     def _listed(self, *, fresh: bool = True) -> tuple[str, ...]:
         asked, names = self._names

@@ -29,7 +29,7 @@ from magnet.v1 import sampling_pb2 as magnet_dot_v1_dot_sampling__pb2
 from magnet.v1 import types_pb2 as magnet_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14magnet/v1/bank.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18magnet/v1/sampling.proto\x1a\x15magnet/v1/types.proto\"\xdc\x03\n\x04\x42\x61nk\x12\x0f\n\x07\x62\x61nk_id\x18\x01 \x01(\t\x12\x11\n\tgenerator\x18\x02 \x01(\t\x12\x18\n\x10generator_digest\x18\x03 \x01(\t\x12\x0b\n\x03law\x18\x04 \x01(\t\x12\x11\n\tcondition\x18\x05 \x01(\t\x12%\n\x08manifold\x18\x06 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x07 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x11\n\ttile_rows\x18\x08 \x01(\x05\x12\x0f\n\x07threads\x18\t \x01(\x05\x12\x0c\n\x04seed\x18\n \x01(\x04\x12\x10\n\x08revision\x18\x0b \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x0c \x01(\x05\x12\r\n\x05\x62ytes\x18\r \x01(\x03\x12$\n\x05stamp\x18\x0e \x03(\x0b\x32\x15.magnet.v1.StampEntry\x12,\n\x0eprecision_used\x18\x0f \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x18\n\x10precision_reason\x18\x10 \x01(\t\x12(\n\x06\x65rrors\x18\x11 \x03(\x0b\x32\x18.magnet.v1.MeasuredError\x12\x11\n\tlargest_k\x18\x12 \x01(\x05\x12\x17\n\x0f\x63ondition_label\x18\x13 \x01(\t\"\x86\x02\n\x10\x42uildBankRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1a\n\x04rows\x18\x02 \x01(\x03\x42\x0c\xbaH\t\"\x07\x18\x80\xc2\xd7/(\x01\x12\x1d\n\x04\x62\x61se\x18\x03 \x01(\x0b\x32\x0f.magnet.v1.Base\x12/\n\x08manifold\x18\x04 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x05 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\'\n\tcondition\x18\x07 \x01(\x0b\x32\x14.magnet.v1.Condition\"\xb4\x01\n\rBuildProgress\x12\x0f\n\x07\x62\x61nk_id\x18\x01 \x01(\t\x12\x11\n\tgenerator\x18\x02 \x01(\t\x12\x11\n\trows_done\x18\x03 \x01(\x03\x12\x12\n\nrows_total\x18\x04 \x01(\x03\x12\x17\n\x0frows_per_second\x18\x05 \x01(\x01\x12,\n\tremaining\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tcondition\x18\x07 \x01(\t\"1\n\x15WatchOperationRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"v\n\x16WatchOperationResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12*\n\x08progress\x18\x02 \x01(\x0b\x32\x18.magnet.v1.BuildProgress\"8\n\x0eGetBankRequest\x12&\n\x07\x62\x61nk_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\"0\n\x0fGetBankResponse\x12\x1d\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x0f.magnet.v1.Bank\".\n\x10ListBanksRequest\x12\x1a\n\tgenerator\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18P\"G\n\x11ListBanksResponse\x12\x1e\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x0f.magnet.v1.Bank\x12\x12\n\nunreadable\x18\x02 \x03(\t\";\n\x11\x44\x65leteBankRequest\x12&\n\x07\x62\x61nk_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\"\x14\n\x12\x44\x65leteBankResponse\"j\n\x0fReadBankRequest\x12&\n\x07\x62\x61nk_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\x12\x17\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05\x63ount\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x8f\x01\n\x10ReadBankResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\"\n\x07latents\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12&\n\x0blog_volumes\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x04 \x01(\x0b\x32\x11.magnet.v1.Tensor\"\xec\x02\n\x17\x44\x65scribePolarityRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1d\n\x04\x62\x61se\x18\x02 \x01(\x0b\x32\x0f.magnet.v1.Base\x12\x1c\n\x04rhos\x18\x03 \x03(\x01\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04\x12\x02@\x01\x12\x1e\n\x06top_ks\x18\x04 \x03(\x05\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04\x1a\x02(\x01\x12/\n\x08manifold\x18\x05 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x06 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12)\n\x07\x62\x61nk_id\x18\x07 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{16})?$\x12\x1e\n\rbank_revision\x18\x08 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\'\n\tcondition\x18\t \x01(\x0b\x32\x14.magnet.v1.Condition\"\x9d\x01\n\x18\x44\x65scribePolarityResponse\x12&\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x17.magnet.v1.PolarityCell\x12\x0f\n\x07\x62\x61nk_id\x18\x02 \x01(\t\x12\x15\n\rbank_revision\x18\x03 \x01(\x03\x12\x13\n\x0b\x62\x61nk_reason\x18\x04 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x06 \x01(\t\"\x83\x01\n\x0cPolarityCell\x12\x0b\n\x03rho\x18\x01 \x01(\x01\x12\r\n\x05top_k\x18\x02 \x01(\x05\x12\x0b\n\x03\x65ss\x18\x03 \x01(\x01\x12\x11\n\x04khat\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0elargest_weight\x18\x05 \x01(\x01\x12\x16\n\x0elow_rank_share\x18\x06 \x01(\x01\x42\x07\n\x05_khat2\xa8\x04\n\x0b\x42\x61nkService\x12G\n\tBuildBank\x12\x1b.magnet.v1.BuildBankRequest\x1a\x1d.google.longrunning.Operation\x12W\n\x0eWatchOperation\x12 .magnet.v1.WatchOperationRequest\x1a!.magnet.v1.WatchOperationResponse0\x01\x12@\n\x07GetBank\x12\x19.magnet.v1.GetBankRequest\x1a\x1a.magnet.v1.GetBankResponse\x12\x46\n\tListBanks\x12\x1b.magnet.v1.ListBanksRequest\x1a\x1c.magnet.v1.ListBanksResponse\x12I\n\nDeleteBank\x12\x1c.magnet.v1.DeleteBankRequest\x1a\x1d.magnet.v1.DeleteBankResponse\x12\x45\n\x08ReadBank\x12\x1a.magnet.v1.ReadBankRequest\x1a\x1b.magnet.v1.ReadBankResponse0\x01\x12[\n\x10\x44\x65scribePolarity\x12\".magnet.v1.DescribePolarityRequest\x1a#.magnet.v1.DescribePolarityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14magnet/v1/bank.proto\x12\tmagnet.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#google/longrunning/operations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18magnet/v1/sampling.proto\x1a\x15magnet/v1/types.proto\"\x84\x04\n\x04\x42\x61nk\x12\x0f\n\x07\x62\x61nk_id\x18\x01 \x01(\t\x12\x11\n\tgenerator\x18\x02 \x01(\t\x12\x18\n\x10generator_digest\x18\x03 \x01(\t\x12\x0b\n\x03law\x18\x04 \x01(\t\x12\x11\n\tcondition\x18\x05 \x01(\t\x12%\n\x08manifold\x18\x06 \x01(\x0e\x32\x13.magnet.v1.Manifold\x12\'\n\tprecision\x18\x07 \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x11\n\ttile_rows\x18\x08 \x01(\x05\x12\x0f\n\x07threads\x18\t \x01(\x05\x12\x0c\n\x04seed\x18\n \x01(\x04\x12\x10\n\x08revision\x18\x0b \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x0c \x01(\x05\x12\r\n\x05\x62ytes\x18\r \x01(\x03\x12$\n\x05stamp\x18\x0e \x03(\x0b\x32\x15.magnet.v1.StampEntry\x12,\n\x0eprecision_used\x18\x0f \x01(\x0e\x32\x14.magnet.v1.Precision\x12\x18\n\x10precision_reason\x18\x10 \x01(\t\x12(\n\x06\x65rrors\x18\x11 \x03(\x0b\x32\x18.magnet.v1.MeasuredError\x12\x11\n\tlargest_k\x18\x12 \x01(\x05\x12\x17\n\x0f\x63ondition_label\x18\x13 \x01(\t\x12\x0e\n\x06origin\x18\x14 \x01(\t\x12\x16\n\x0egenerator_name\x18\x15 \x01(\t\"\x87\x02\n\x10\x42uildBankRequest\x12\x1c\n\tgenerator\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18P\x12\x1b\n\x04rows\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\xc8\xaf\xa0%(\x01\x12\x1d\n\x04\x62\x61se\x18\x03 \x01(\x0b\x32\x0f.magnet.v1.Base\x12/\n\x08manifold\x18\x04 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x05 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\'\n\tcondition\x18\x07 \x01(\x0b\x32\x14.magnet.v1.Condition\"\xb4\x01\n\rBuildProgress\x12\x0f\n\x07\x62\x61nk_id\x18\x01 \x01(\t\x12\x11\n\tgenerator\x18\x02 \x01(\t\x12\x11\n\trows_done\x18\x03 \x01(\x03\x12\x12\n\nrows_total\x18\x04 \x01(\x03\x12\x17\n\x0frows_per_second\x18\x05 \x01(\x01\x12,\n\tremaining\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tcondition\x18\x07 \x01(\t\"1\n\x15WatchOperationRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"v\n\x16WatchOperationResponse\x12\x30\n\toperation\x18\x01 \x01(\x0b\x32\x1d.google.longrunning.Operation\x12*\n\x08progress\x18\x02 \x01(\x0b\x32\x18.magnet.v1.BuildProgress\"8\n\x0eGetBankRequest\x12&\n\x07\x62\x61nk_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\"0\n\x0fGetBankResponse\x12\x1d\n\x04\x62\x61nk\x18\x01 \x01(\x0b\x32\x0f.magnet.v1.Bank\".\n\x10ListBanksRequest\x12\x1a\n\tgenerator\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18P\"G\n\x11ListBanksResponse\x12\x1e\n\x05\x62\x61nks\x18\x01 \x03(\x0b\x32\x0f.magnet.v1.Bank\x12\x12\n\nunreadable\x18\x02 \x03(\t\";\n\x11\x44\x65leteBankRequest\x12&\n\x07\x62\x61nk_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\"\x14\n\x12\x44\x65leteBankResponse\"j\n\x0fReadBankRequest\x12&\n\x07\x62\x61nk_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{16}$\x12\x17\n\x06offset\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x16\n\x05\x63ount\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x8f\x01\n\x10ReadBankResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\"\n\x07latents\x18\x02 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12&\n\x0blog_volumes\x18\x03 \x01(\x0b\x32\x11.magnet.v1.Tensor\x12\x1f\n\x04rank\x18\x04 \x01(\x0b\x32\x11.magnet.v1.Tensor\"\xea\x02\n\x17\x44\x65scribePolarityRequest\x12\x1a\n\tgenerator\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18P\x12\x1d\n\x04\x62\x61se\x18\x02 \x01(\x0b\x32\x0f.magnet.v1.Base\x12\x1c\n\x04rhos\x18\x03 \x03(\x01\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04\x12\x02@\x01\x12\x1e\n\x06top_ks\x18\x04 \x03(\x05\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04\x1a\x02(\x01\x12/\n\x08manifold\x18\x05 \x01(\x0e\x32\x13.magnet.v1.ManifoldB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\tprecision\x18\x06 \x01(\x0e\x32\x14.magnet.v1.PrecisionB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12)\n\x07\x62\x61nk_id\x18\x07 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([0-9a-f]{16})?$\x12\x1e\n\rbank_revision\x18\x08 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\'\n\tcondition\x18\t \x01(\x0b\x32\x14.magnet.v1.Condition\"\x9d\x01\n\x18\x44\x65scribePolarityResponse\x12&\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x17.magnet.v1.PolarityCell\x12\x0f\n\x07\x62\x61nk_id\x18\x02 \x01(\t\x12\x15\n\rbank_revision\x18\x03 \x01(\x03\x12\x13\n\x0b\x62\x61nk_reason\x18\x04 \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64vice\x18\x06 \x01(\t\"\x83\x01\n\x0cPolarityCell\x12\x0b\n\x03rho\x18\x01 \x01(\x01\x12\r\n\x05top_k\x18\x02 \x01(\x05\x12\x0b\n\x03\x65ss\x18\x03 \x01(\x01\x12\x11\n\x04khat\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\x0elargest_weight\x18\x05 \x01(\x01\x12\x16\n\x0elow_rank_share\x18\x06 \x01(\x01\x42\x07\n\x05_khat2\xa8\x04\n\x0b\x42\x61nkService\x12G\n\tBuildBank\x12\x1b.magnet.v1.BuildBankRequest\x1a\x1d.google.longrunning.Operation\x12W\n\x0eWatchOperation\x12 .magnet.v1.WatchOperationRequest\x1a!.magnet.v1.WatchOperationResponse0\x01\x12@\n\x07GetBank\x12\x19.magnet.v1.GetBankRequest\x1a\x1a.magnet.v1.GetBankResponse\x12\x46\n\tListBanks\x12\x1b.magnet.v1.ListBanksRequest\x1a\x1c.magnet.v1.ListBanksResponse\x12I\n\nDeleteBank\x12\x1c.magnet.v1.DeleteBankRequest\x1a\x1d.magnet.v1.DeleteBankResponse\x12\x45\n\x08ReadBank\x12\x1a.magnet.v1.ReadBankRequest\x1a\x1b.magnet.v1.ReadBankResponse0\x01\x12[\n\x10\x44\x65scribePolarity\x12\".magnet.v1.DescribePolarityRequest\x1a#.magnet.v1.DescribePolarityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDBANKREQUEST'].fields_by_name['generator']._loaded_options = None
   _globals['_BUILDBANKREQUEST'].fields_by_name['generator']._serialized_options = b'\272H\006r\004\020\001\030P'
   _globals['_BUILDBANKREQUEST'].fields_by_name['rows']._loaded_options = None
-  _globals['_BUILDBANKREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\t\"\007\030\200\302\327/(\001'
+  _globals['_BUILDBANKREQUEST'].fields_by_name['rows']._serialized_options = b'\272H\n\"\010\030\200\310\257\240%(\001'
   _globals['_BUILDBANKREQUEST'].fields_by_name['manifold']._loaded_options = None
   _globals['_BUILDBANKREQUEST'].fields_by_name['manifold']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_BUILDBANKREQUEST'].fields_by_name['precision']._loaded_options = None
@@ -59,7 +59,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READBANKREQUEST'].fields_by_name['count']._loaded_options = None
   _globals['_READBANKREQUEST'].fields_by_name['count']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['generator']._loaded_options = None
-  _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['generator']._serialized_options = b'\272H\006r\004\020\001\030P'
+  _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['generator']._serialized_options = b'\272H\004r\002\030P'
   _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['rhos']._loaded_options = None
   _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['rhos']._serialized_options = b'\272H\013\222\001\010\020@\"\004\022\002@\001'
   _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['top_ks']._loaded_options = None
@@ -73,37 +73,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['bank_revision']._loaded_options = None
   _globals['_DESCRIBEPOLARITYREQUEST'].fields_by_name['bank_revision']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_BANK']._serialized_start=183
-  _globals['_BANK']._serialized_end=659
-  _globals['_BUILDBANKREQUEST']._serialized_start=662
-  _globals['_BUILDBANKREQUEST']._serialized_end=924
-  _globals['_BUILDPROGRESS']._serialized_start=927
-  _globals['_BUILDPROGRESS']._serialized_end=1107
-  _globals['_WATCHOPERATIONREQUEST']._serialized_start=1109
-  _globals['_WATCHOPERATIONREQUEST']._serialized_end=1158
-  _globals['_WATCHOPERATIONRESPONSE']._serialized_start=1160
-  _globals['_WATCHOPERATIONRESPONSE']._serialized_end=1278
-  _globals['_GETBANKREQUEST']._serialized_start=1280
-  _globals['_GETBANKREQUEST']._serialized_end=1336
-  _globals['_GETBANKRESPONSE']._serialized_start=1338
-  _globals['_GETBANKRESPONSE']._serialized_end=1386
-  _globals['_LISTBANKSREQUEST']._serialized_start=1388
-  _globals['_LISTBANKSREQUEST']._serialized_end=1434
-  _globals['_LISTBANKSRESPONSE']._serialized_start=1436
-  _globals['_LISTBANKSRESPONSE']._serialized_end=1507
-  _globals['_DELETEBANKREQUEST']._serialized_start=1509
-  _globals['_DELETEBANKREQUEST']._serialized_end=1568
-  _globals['_DELETEBANKRESPONSE']._serialized_start=1570
-  _globals['_DELETEBANKRESPONSE']._serialized_end=1590
-  _globals['_READBANKREQUEST']._serialized_start=1592
-  _globals['_READBANKREQUEST']._serialized_end=1698
-  _globals['_READBANKRESPONSE']._serialized_start=1701
-  _globals['_READBANKRESPONSE']._serialized_end=1844
-  _globals['_DESCRIBEPOLARITYREQUEST']._serialized_start=1847
-  _globals['_DESCRIBEPOLARITYREQUEST']._serialized_end=2211
-  _globals['_DESCRIBEPOLARITYRESPONSE']._serialized_start=2214
-  _globals['_DESCRIBEPOLARITYRESPONSE']._serialized_end=2371
-  _globals['_POLARITYCELL']._serialized_start=2374
-  _globals['_POLARITYCELL']._serialized_end=2505
-  _globals['_BANKSERVICE']._serialized_start=2508
-  _globals['_BANKSERVICE']._serialized_end=3060
+  _globals['_BANK']._serialized_end=699
+  _globals['_BUILDBANKREQUEST']._serialized_start=702
+  _globals['_BUILDBANKREQUEST']._serialized_end=965
+  _globals['_BUILDPROGRESS']._serialized_start=968
+  _globals['_BUILDPROGRESS']._serialized_end=1148
+  _globals['_WATCHOPERATIONREQUEST']._serialized_start=1150
+  _globals['_WATCHOPERATIONREQUEST']._serialized_end=1199
+  _globals['_WATCHOPERATIONRESPONSE']._serialized_start=1201
+  _globals['_WATCHOPERATIONRESPONSE']._serialized_end=1319
+  _globals['_GETBANKREQUEST']._serialized_start=1321
+  _globals['_GETBANKREQUEST']._serialized_end=1377
+  _globals['_GETBANKRESPONSE']._serialized_start=1379
+  _globals['_GETBANKRESPONSE']._serialized_end=1427
+  _globals['_LISTBANKSREQUEST']._serialized_start=1429
+  _globals['_LISTBANKSREQUEST']._serialized_end=1475
+  _globals['_LISTBANKSRESPONSE']._serialized_start=1477
+  _globals['_LISTBANKSRESPONSE']._serialized_end=1548
+  _globals['_DELETEBANKREQUEST']._serialized_start=1550
+  _globals['_DELETEBANKREQUEST']._serialized_end=1609
+  _globals['_DELETEBANKRESPONSE']._serialized_start=1611
+  _globals['_DELETEBANKRESPONSE']._serialized_end=1631
+  _globals['_READBANKREQUEST']._serialized_start=1633
+  _globals['_READBANKREQUEST']._serialized_end=1739
+  _globals['_READBANKRESPONSE']._serialized_start=1742
+  _globals['_READBANKRESPONSE']._serialized_end=1885
+  _globals['_DESCRIBEPOLARITYREQUEST']._serialized_start=1888
+  _globals['_DESCRIBEPOLARITYREQUEST']._serialized_end=2250
+  _globals['_DESCRIBEPOLARITYRESPONSE']._serialized_start=2253
+  _globals['_DESCRIBEPOLARITYRESPONSE']._serialized_end=2410
+  _globals['_POLARITYCELL']._serialized_start=2413
+  _globals['_POLARITYCELL']._serialized_end=2544
+  _globals['_BANKSERVICE']._serialized_start=2547
+  _globals['_BANKSERVICE']._serialized_end=3099
 # @@protoc_insertion_point(module_scope)

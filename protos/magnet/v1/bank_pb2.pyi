@@ -47,12 +47,14 @@ class Bank(_message.Message):
     ERRORS_FIELD_NUMBER: _builtins.int
     LARGEST_K_FIELD_NUMBER: _builtins.int
     CONDITION_LABEL_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    GENERATOR_NAME_FIELD_NUMBER: _builtins.int
     bank_id: _builtins.str
     """Digest of everything that its rows depend on, hexadecimal."""
     generator: _builtins.str
     """Generator by name and version on this server; empty if it no longer holds it."""
     generator_digest: _builtins.str
-    """SHA-256 of the generator."""
+    """SHA-256 of the generator; empty for an imported bank whose generator was not held then."""
     law: _builtins.str
     """Law of the latents, as `normal(dim=20)`."""
     condition: _builtins.str
@@ -83,6 +85,12 @@ class Bank(_message.Message):
     """The largest k that draws from this bank may use: all its columns, fewer in BFLOAT16."""
     condition_label: _builtins.str
     """Label of its condition where the generator's card gives one; empty otherwise."""
+    origin: _builtins.str
+    """Of an imported bank, sha256 of the file's arrays; else empty. Its rows are a function of no seed and cannot grow, and
+    its volumes are as published: tile rows, threads, seed, device and precision say nothing about them.
+    """
+    generator_name: _builtins.str
+    """Of an imported bank, its generator as the importer called it; else empty."""
     @_builtins.property
     def stamp(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.StampEntry]:
         """How the numbers were computed."""
@@ -113,10 +121,12 @@ class Bank(_message.Message):
         errors: _abc.Iterable[_types_pb2.MeasuredError] | None = ...,
         largest_k: _builtins.int = ...,
         condition_label: _builtins.str = ...,
+        origin: _builtins.str = ...,
+        generator_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bytes", b"bytes", "columns", b"columns", "condition", b"condition", "condition_label", b"condition_label", "errors", b"errors", "generator", b"generator", "generator_digest", b"generator_digest", "largest_k", b"largest_k", "law", b"law", "manifold", b"manifold", "precision", b"precision", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "revision", b"revision", "seed", b"seed", "stamp", b"stamp", "threads", b"threads", "tile_rows", b"tile_rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bytes", b"bytes", "columns", b"columns", "condition", b"condition", "condition_label", b"condition_label", "errors", b"errors", "generator", b"generator", "generator_digest", b"generator_digest", "generator_name", b"generator_name", "largest_k", b"largest_k", "law", b"law", "manifold", b"manifold", "origin", b"origin", "precision", b"precision", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "revision", b"revision", "seed", b"seed", "stamp", b"stamp", "threads", b"threads", "tile_rows", b"tile_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,7 +148,7 @@ class BuildBankRequest(_message.Message):
     generator: _builtins.str
     """`name` or `name@version`."""
     rows: _builtins.int
-    """Rows that the bank shall have at the end, 1 to 100,000,000."""
+    """Rows that the bank shall have at the end, 1 to 10,000,000,000."""
     manifold: _types_pb2.Manifold.ValueType
     """Where the image is taken."""
     precision: _types_pb2.Precision.ValueType
@@ -497,7 +507,7 @@ class DescribePolarityRequest(_message.Message):
     BANK_REVISION_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
-    """`name` or `name@version`."""
+    """`name` or `name@version`; may be empty beside a bank_id, whose own law and condition then stand for the generator's."""
     manifold: _types_pb2.Manifold.ValueType
     """Where the image is taken."""
     precision: _types_pb2.Precision.ValueType

@@ -474,7 +474,9 @@ class SampleRequest(_message.Message):
     CONDITION_FIELD_NUMBER: _builtins.int
     CLASS_BANKS_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
-    """`name` or `name@version`."""
+    """`name` or `name@version`. Empty beside a bank_id: rows of that bank and all that is known of them, but no images. The
+    bank's own law then stands for the prior, its condition for that of the draw, and its rows are drawn at rho = 0 too.
+    """
     count: _builtins.int
     """Rows wanted, 1 to the server's limit (10,000 unless set otherwise); 0 only for an endless stream."""
     offset: _builtins.int

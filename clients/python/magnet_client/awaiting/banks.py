@@ -151,7 +151,7 @@ class AsyncBanks(AsyncConnection):
 
     async def describe_polarity(
         self,
-        generator: str,
+        generator: str | None,
         rhos: Sequence[float] | None = None,
         top_ks: Sequence[int] | None = None,
         *,

@@ -23,7 +23,7 @@ class AsyncSampling(AsyncConnection):
 
     async def sample(
         self,
-        generator: str,
+        generator: str | None,
         count: int,
         *,
         preset: PresetWord | None = None,
@@ -58,7 +58,7 @@ class AsyncSampling(AsyncConnection):
         Accuracy: the same.
         """
         wanted = Resolved(
-            generator=generator,
+            generator=generator or "",
             count=count,
             offset=offset,
             condition=codec.plain_condition(condition),
@@ -87,7 +87,7 @@ class AsyncSampling(AsyncConnection):
 
     def stream(
         self,
-        generator: str,
+        generator: str | None,
         count: int | None,
         *,
         preset: PresetWord | None = None,
@@ -122,7 +122,7 @@ class AsyncSampling(AsyncConnection):
         Accuracy: the same.
         """
         wanted = Resolved(
-            generator=generator,
+            generator=generator or "",
             count=0 if count is None else count,
             offset=offset,
             condition=codec.plain_condition(condition),

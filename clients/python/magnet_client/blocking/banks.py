@@ -36,7 +36,7 @@ class Banks(Connection):
 
         Arguments:
             generator: `name` or `name@version`.
-            rows: rows that the bank shall have at the end, 1 to 100,000,000; those that exist are kept.
+            rows: rows that the bank shall have at the end, 1 to 10,000,000,000; those that exist are kept.
             condition: of all its rows, where the generator takes one; a draw over all classes reads a bank of each.
             seed: seed of the latents, 0 to 2^64 - 1.
             base: law of the bank's latents, `prior` or `uniform`.
@@ -231,7 +231,7 @@ class Banks(Connection):
 
     def describe_polarity(
         self,
-        generator: str,
+        generator: str | None,
         rhos: Sequence[float] | None = None,
         top_ks: Sequence[int] | None = None,
         *,
@@ -248,7 +248,7 @@ class Banks(Connection):
         """Tell which rho and k a bank supports.
 
         Arguments:
-            generator: `name` or `name@version`.
+            generator: `name` or `name@version`; None beside a bank, whose own law then stands for the prior.
             rhos: exponents of v_k, at most 64; a grid from -5 to 5 when None.
             top_ks: values of k, at most 64; a selection of 1..d when None.
             base, ball_radius, box: the law to be reweighted, as in `sample`.

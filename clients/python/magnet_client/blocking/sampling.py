@@ -23,7 +23,7 @@ class Sampling(Connection):
 
     def sample(
         self,
-        generator: str,
+        generator: str | None,
         count: int,
         *,
         preset: PresetWord | None = None,
@@ -56,7 +56,8 @@ class Sampling(Connection):
         the Jacobian at z.
 
         Arguments:
-            generator: `name` or `name@version`.
+            generator: `name` or `name@version`; None beside a bank, for its rows without images (`images=None`). The
+                bank's law then stands for the prior, and its rows are drawn at rho 0 too.
             count: rows, 1 to the server's limit (10,000 unless set otherwise).
             preset: `as_trained` (the prior), `uniform` (uniform base, rho 1), `mode` or `anti_mode` (prior base, the
                 most negative or positive rho that the bank supports). Exactly one of preset, rho and det_rho.
@@ -102,7 +103,7 @@ class Sampling(Connection):
         References: arXiv 2110.08009 (MaGNET), 2203.01993 (Polarity Sampling).
         """
         wanted = Resolved(
-            generator=generator,
+            generator=generator or "",
             count=count,
             offset=offset,
             condition=codec.plain_condition(condition),
@@ -131,7 +132,7 @@ class Sampling(Connection):
 
     def stream(
         self,
-        generator: str,
+        generator: str | None,
         count: int | None,
         *,
         preset: PresetWord | None = None,
@@ -161,7 +162,7 @@ class Sampling(Connection):
         """Draw as `sample` does, in chunks near 1 MiB that share one header.
 
         Arguments:
-            generator: `name` or `name@version`.
+            generator: `name` or `name@version`; None beside a bank, as in `sample`.
             count: rows, or None for a stream without end.
             timeout: seconds for the whole stream; no limit when None.
             preset, rho, det_rho, condition, seed, offset, base, ball_radius, box, top_k, manifold, bank, bank_revision,
@@ -177,7 +178,7 @@ class Sampling(Connection):
         Accuracy: the chunks together hold the bytes that `sample` gives.
         """
         wanted = Resolved(
-            generator=generator,
+            generator=generator or "",
             count=0 if count is None else count,
             offset=offset,
             condition=codec.plain_condition(condition),

@@ -12,7 +12,7 @@ from magnet.v1 import bank_pb2
 from magnet_client.codec.accuracy import decode_error
 from magnet_client.codec.bases import base_to_wire
 from magnet_client.codec.conditions import condition_to_wire
-from magnet_client.codec.sampling import stamp_to_dict
+from magnet_client.codec.sampling import generator_or_bank, stamp_to_dict
 from magnet_client.codec.scalars import (
     MANIFOLDS,
     PRECISIONS,
@@ -56,7 +56,7 @@ def build_request(
     """Pack the arguments of `Client.build_bank`; InvalidInput for what can never be right."""
     return bank_pb2.BuildBankRequest(
         generator=generator,
-        rows=integer(rows, "rows", 1, 100_000_000),
+        rows=integer(rows, "rows", 1, 10_000_000_000),
         base=base_to_wire(None, base, ball_radius, box),
         manifold=word_to_enum(manifold, MANIFOLDS, "manifold"),
         precision=word_to_enum(precision, PRECISIONS, "precision"),
@@ -75,7 +75,7 @@ def read_request(bank: str, offset: int, count: int | None) -> bank_pb2.ReadBank
 
 
 def polarity_request(
-    generator: str,
+    generator: str | None,
     rhos: Sequence[float] | None,
     top_ks: Sequence[int] | None,
     condition: ConditionLike | None,
@@ -89,7 +89,7 @@ def polarity_request(
 ) -> bank_pb2.DescribePolarityRequest:
     """Pack the arguments of `Client.describe_polarity`; InvalidInput for what can never be right."""
     return bank_pb2.DescribePolarityRequest(
-        generator=generator,
+        generator=generator_or_bank(generator, bank),
         condition=condition_to_wire(condition),
         base=base_to_wire(None, base, ball_radius, box),
         rhos=[finite(rho, "rhos") for rho in rhos or ()],
@@ -123,6 +123,8 @@ def decode_bank(bank: bank_pb2.Bank) -> BankInfo:
         columns=bank.columns,
         bytes=bank.bytes,
         stamp=stamp_to_dict(bank.stamp),
+        origin=bank.origin,
+        generator_name=bank.generator_name,
     )
 
 

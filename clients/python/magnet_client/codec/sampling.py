@@ -29,7 +29,15 @@ from magnet_client.draw import Draw, DrawHeader, Result
 from magnet_client.errors import InvalidInput, ServerFault
 from magnet_client.resolved import ClassBank, Resolved
 
-__all__ = ["decode_chunk", "decode_header", "decode_resolved", "decode_sample", "sample_request", "stamp_to_dict"]
+__all__ = [
+    "decode_chunk",
+    "decode_header",
+    "decode_resolved",
+    "decode_sample",
+    "generator_or_bank",
+    "sample_request",
+    "stamp_to_dict",
+]
 
 _RESULTS = {
     sampling_pb2.RESULT_OK: Result.OK,
@@ -53,12 +61,13 @@ def sample_request(wanted: Resolved, *, endless: bool = False) -> sampling_pb2.S
 
     Accuracy: exact.
     """
-    if not isinstance(wanted.generator, str) or not wanted.generator:
-        raise _invalid("generator", "generator must be a name, as 'fashion' or 'fashion@1'")
+    generator = generator_or_bank(wanted.generator, wanted.bank)
+    if not generator and wanted.images:
+        raise _invalid("images", "without a generator there are no images: write images=None, or name the generator")
     if not (wanted.images or wanted.latents or wanted.log_volumes or wanted.weights):
         raise _invalid("images", "nothing is asked for: set images, latents, log_volumes or weights")
     request = sampling_pb2.SampleRequest(
-        generator=wanted.generator,
+        generator=generator,
         count=integer(wanted.count, "count", 0 if endless else 1),
         offset=integer(wanted.offset, "offset", 0),
         seed=None if wanted.seed is None else integer(wanted.seed, "seed", 0, 2**64 - 1),
@@ -95,6 +104,15 @@ def sample_request(wanted: Resolved, *, endless: bool = False) -> sampling_pb2.S
     else:
         request.det_rho = finite(wanted.det_rho, "det_rho")
     return request
+
+
+def generator_or_bank(generator: str | None, bank: str | None) -> str:
+    """The generator as requests carry it, empty for a bank alone; InvalidInput where neither is named."""
+    if not (isinstance(generator, str) and generator) and (generator or bank is None):
+        raise _invalid(
+            "generator", "generator must be a name, as 'fashion' or 'fashion@1', or None beside the id of a bank"
+        )
+    return generator or ""
 
 
 def _invalid(field: str, message: str) -> InvalidInput:

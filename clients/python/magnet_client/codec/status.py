@@ -24,6 +24,7 @@ from magnet_client.errors import (
     ServerFault,
     Unavailable,
     UnknownResource,
+    Unreachable,
     UnsupportedOperation,
 )
 
@@ -44,6 +45,7 @@ _BY_CODE: dict[int, tuple[type[MagnetError], str]] = {
 _BY_REASON: dict[str, type[MagnetError]] = {
     "OUT_OF_MEMORY": OutOfMemory,
     "OUT_OF_SPACE": OutOfSpace,
+    "UNREACHABLE": Unreachable,
     "UNSUPPORTED_OPERATION": UnsupportedOperation,
     "REFUSED_ARCHIVE": RefusedArchive,
 }
