@@ -92,7 +92,7 @@ def test_a_bank_that_is_whole_has_a_finding_a_shard(bank: Bank) -> None:
     assert unnamed_shards(bank) == []
 
 
-@pytest.mark.parametrize("index", [0, 2, SHARDS - 1])
+@pytest.mark.parametrize("index", [0, SHARDS - 1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_is_named_and_repaired_to_the_same_bytes(
     name: str, index: int, bank: Bank, whole: Path, generator: Generator
