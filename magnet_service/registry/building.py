@@ -19,10 +19,23 @@ from magnet_service.sampling import Bank, BankSpec, Base, Progress, build, engin
 from magnet_service.sampling.banks.inspection import repair
 from magnet_service.sampling.crews import Crew, Workers, open_crew, recipe_of
 
-__all__ = ["Build", "BuildRequest", "holder_of", "plan_build", "plan_growth", "repaired"]
+__all__ = ["Build", "BuildRequest", "Staff", "holder_of", "plan_build", "plan_growth", "repaired"]
 
 # What a worker elsewhere computes at a time: some seconds of work at most.
 _SPAN_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Staff:
+    """Who computes banks.
+
+    Attributes:
+        workers: other processes; the caller of a build's steps where None.
+        tell: given a line whenever a worker dies or is left out.
+    """
+
+    workers: Workers | None = None
+    tell: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +86,7 @@ class Build:
     for_idleness: bool = False
 
 
-def plan_build(
-    banks: BankShelf, held: HeldGenerator, engine: Engine, request: BuildRequest, workers: Workers | None
-) -> Build:
+def plan_build(banks: BankShelf, held: HeldGenerator, engine: Engine, request: BuildRequest, staff: Staff) -> Build:
     """Makes a bank if it does not exist, and a build of it that has not started.
 
     Arguments:
@@ -83,7 +94,7 @@ def plan_build(
         held: the generator.
         engine: how it is computed.
         request: the bank wanted.
-        workers: who computes; the caller of the steps where None.
+        staff: who computes.
 
     Returns:
         The build.
@@ -110,7 +121,7 @@ def plan_build(
         seed=request.seed,
         device=torch.device(engine.device).type,
     )
-    return _build(banks.ensure(spec, engine), held, engine, request.rows, workers)
+    return _build(banks.ensure(spec, engine), held, engine, request.rows, staff)
 
 
 def plan_growth(
@@ -120,7 +131,7 @@ def plan_growth(
     to_rows: int,
     budget: int,
     banned: Collection[str],
-    workers: Workers | None,
+    staff: Staff,
 ) -> Build | None:
     """A build that adds a shard to the smallest bank that can grow here.
 
@@ -131,7 +142,7 @@ def plan_growth(
         to_rows: rows beyond which no bank is grown.
         budget: bytes that may be added.
         banned: ids of banks that are left alone.
-        workers: who computes; the caller of the steps where None.
+        staff: who computes.
 
     Returns:
         The build; None where there is nothing to grow, or its next shard is beyond the budget.
@@ -153,7 +164,7 @@ def plan_growth(
             continue
         held = holder_of(bank, generators)
         if held is not None:
-            return replace(_build(bank, held, mine, rows, workers), for_idleness=True)
+            return replace(_build(bank, held, mine, rows, staff), for_idleness=True)
     return None
 
 
@@ -205,8 +216,8 @@ def repaired(
     return repair(bank, held.generator, engine, damaged, on_rows=on_rows)
 
 
-def _build(bank: Bank, held: HeldGenerator, engine: Engine, rows: int, workers: Workers | None) -> Build:
-    stop = Event()
+def _build(bank: Bank, held: HeldGenerator, engine: Engine, rows: int, staff: Staff) -> Build:
+    stop, workers = Event(), staff.workers
     if workers is None:
         # One tile a step: a request that comes in between waits for no more, and larger steps are no faster.
         steps = build(bank, held.generator, engine, rows, progress_rows=engine.tile_rows)
@@ -214,7 +225,8 @@ def _build(bank: Bank, held: HeldGenerator, engine: Engine, rows: int, workers: 
 
     def crew(precision: Precision) -> Crew:
         mine = replace(engine, precision=precision)
-        return open_crew(workers, recipe_of(bank.spec, mine, held.folder, held.version, expected=bank.manifest.stamp))
+        recipe = recipe_of(bank.spec, mine, held.folder, held.version, expected=bank.manifest.stamp)
+        return open_crew(workers, recipe, staff.tell)
 
     steps = build(bank, held.generator, engine, rows, should_stop=stop.is_set, progress_rows=_SPAN_ROWS, crew=crew)
     return Build(held, bank, rows, steps, stop, elsewhere=True)

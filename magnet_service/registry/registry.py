@@ -18,7 +18,7 @@ from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.bare import describe_bank, plan_of_bank
-from magnet_service.registry.building import Build, BuildRequest, plan_build, plan_growth, repaired
+from magnet_service.registry.building import Build, BuildRequest, Staff, plan_build, plan_growth, repaired
 from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
 from magnet_service.registry.device import device_found
@@ -54,6 +54,7 @@ class Registry:
         cache: where columns of banks are kept; in memory where None.
         builder: whether banks may be built and deleted, or are only read.
         workers: who computes banks: `here`, between requests, or as `parse_workers` reads it.
+        tell: given a line whenever a worker dies or is left out.
 
     Raises:
         InvalidInput: a device that is not there; `field` is `device`.
@@ -74,6 +75,7 @@ class Registry:
         cache: Cache | None = None,
         builder: bool = True,
         workers: str = "here",
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.generators = GeneratorShelf(repositories)
         self._device, self._threads, self._tile_rows = device_found(device), threads, tile_rows
@@ -84,7 +86,7 @@ class Registry:
         self._max_bank_rows = max_bank_rows
         self.max_tiles = max_tiles
         self.max_memory = default_max_memory(self._device) if max_memory is None else max_memory
-        self._workers = None if workers == "here" else parse_workers(workers)
+        self._staff = Staff(None if workers == "here" else parse_workers(workers), tell)
         self.patterns = PatternShelf()
         self._errors = KnownErrors()
 
@@ -278,11 +280,11 @@ class Registry:
                 field="rows",
             )
         held = self.get(reference, request.condition)
-        return plan_build(self.banks, held, self.engine(request.precision), request, self._workers)
+        return plan_build(self.banks, held, self.engine(request.precision), request, self._staff)
 
     def plan_growth(self, to_rows: int, budget: int, banned: Collection[str]) -> Build | None:
         """Prepares to grow the smallest bank that can grow here, for an idle builder; as `plan_growth`."""
-        return plan_growth(self.banks, self.generators, self.engine, to_rows, budget, banned, self._workers)
+        return plan_growth(self.banks, self.generators, self.engine, to_rows, budget, banned, self._staff)
 
     def repair(self, bank: Bank, files: Collection[str], on_rows: Callable[[int], object] | None = None) -> Bank:
         """Computes damaged shards of a bank again; as `repaired`."""

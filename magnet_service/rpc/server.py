@@ -85,6 +85,7 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Ready | None = N
         cache=Cache(settings.cache, settings.cache_bytes or 0),
         builder=settings.builder,
         workers=settings.workers,
+        tell=lambda line: log.warning("worker", told=line),
     )
     worker = Worker(settings.queue_limit)
     operations = OperationBoard(worker, registry, log)
