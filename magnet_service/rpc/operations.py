@@ -125,9 +125,8 @@ class OperationBoard:
         running = self._running.get(name)
         if running is not None:
             async for _ in running.changes():
-                # One that has ended is told of once, with its bank, when its last record is written.
-                if not (record := running.record).done:
-                    yield self._state(record)
+                yield self._state(running.record)
+            # The end is told once its last record is written, with the bank.
             yield await self.get(name)
             return
         last: OperationRecord | None = None
@@ -239,16 +238,17 @@ class OperationBoard:
 
     async def _run(self, operation: BuildOperation, build: Build) -> None:
         steps = asyncio.create_task(self._advance(operation, build))
-        word = asyncio.create_task(self._tell(operation))
+        ended = asyncio.Event()
+        word = asyncio.create_task(self._tell(operation, ended))
         try:
             await asyncio.wait([steps])
         except asyncio.CancelledError:
             steps.cancel()
             await asyncio.wait([steps])
-        word.cancel()
+        ended.set()
         cancelled = Cancelled("The build was cancelled; its complete shards stay.")
         error = cancelled if steps.cancelled() else steps.exception()
-        await asyncio.shield(asyncio.create_task(self._last_word(operation, error)))
+        await asyncio.shield(asyncio.create_task(self._last_word(operation, error, word)))
 
     async def _advance(self, operation: BuildOperation, build: Build) -> None:
         steps = aside(build.steps, build.stop) if build.elsewhere else self._worker.steps(build.steps)
@@ -256,7 +256,10 @@ class OperationBoard:
             async for progress in steps:
                 operation.advance(progress.rows_done, progress.rows_total)
 
-    async def _last_word(self, operation: BuildOperation, error: BaseException | None) -> None:
+    async def _last_word(
+        self, operation: BuildOperation, error: BaseException | None, word: asyncio.Task[None]
+    ) -> None:
+        await asyncio.wait([word])  # what it writes now must not come behind
         log = self._log.bind(operation=operation.name, bank=operation.bank_id, rows=operation.rows_done)
         if error is None:
             log.info("build done")
@@ -277,11 +280,14 @@ class OperationBoard:
         with contextlib.suppress(MagnetError):  # another time
             await asyncio.to_thread(self._records.prune, operation.bank_id)
 
-    async def _tell(self, operation: BuildOperation) -> None:
+    async def _tell(self, operation: BuildOperation, ended: asyncio.Event) -> None:
         """Writes the record of a build while it runs, and ends it when somebody elsewhere asks for that."""
         last, told = operation.record, time.monotonic()
         while True:
-            await asyncio.sleep(_WORD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _WORD_SECONDS)
+            if ended.is_set():
+                return
             now = operation.record
             silent = time.monotonic() - told
             try:
