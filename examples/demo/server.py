@@ -12,7 +12,7 @@ from pathlib import Path
 
 __all__ = ["served"]
 
-START_SECONDS = 60
+START_SECONDS = 300
 STOP_SECONDS = 20
 
 
@@ -28,7 +28,7 @@ def served(store: Path, log: Path) -> Iterator[str]:
         host:port of a server that answers.
 
     Raises:
-        RuntimeError: it did not start within 60 s, or did not stop cleanly within 20 s; the log's path is named.
+        RuntimeError: it did not start within 300 s, or did not stop cleanly within 20 s; the log's path is named.
     """
     port_file = store.parent / "address"
     port_file.unlink(missing_ok=True)
