@@ -25,7 +25,8 @@ from magnet_service.sampling import (
     resolve,
 )
 from magnet_service.sampling.banks import growth
-from tests.sampling.small_bank import files, folder_of, small_engine, small_generator
+from magnet_service.sampling.banks.inspection import inspect, repair
+from tests.sampling.small_bank import files, folder_of, shard_file, small_engine, small_generator
 from tests.sampling.volume_files import (
     CLASSES,
     COLUMNS,
@@ -222,6 +223,19 @@ def test_an_imported_bank_grows_no_more(tmp_path: Path) -> None:
         with pytest.raises(Refused) as caught:
             build(one, generator, small_engine(one.spec), 100)
         assert caught.value.reason == "IMPORTED"
+
+
+def test_damage_to_an_imported_bank_is_named_and_cannot_be_computed_away(tmp_path: Path) -> None:
+    generator = small_generator()
+    bank = imported(tmp_path, Normal(3), latents=np.random.default_rng(0).normal(size=(50, 3)), svds=np.ones((50, 2)))
+    path = shard_file(bank, 0)
+    path.write_bytes(path.read_bytes()[:-1])
+    (finding,) = inspect(bank)
+    assert path.name in finding.problem
+    assert "import its file again" in finding.problem
+    with pytest.raises(Refused) as caught:
+        repair(bank, generator, small_engine(bank.spec), [finding.entry])
+    assert caught.value.reason == "IMPORTED"
 
 
 def test_k_beyond_the_columns_held_is_refused_and_auto_stays_within(tmp_path: Path) -> None:
