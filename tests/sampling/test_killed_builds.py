@@ -64,7 +64,8 @@ def test_a_build_that_is_told_to_stop_says_so_and_leaves_nobody(
     place = begun(tmp_path)
     said = stopped_short(place, ROWS, way, 1, 0.0, number, group)
     assert said == "stopped; rows that are complete stay, and the same command continues\n"
-    assert Bank.open(place).revision >= SHARD_ROWS
+    # Stored is what counts: the signal may come between a shard and the manifest that tells of it.
+    assert stored(place) >= 1
 
 
 @pytest.fixture(scope="module")
