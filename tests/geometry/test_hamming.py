@@ -62,7 +62,7 @@ def test_the_distance_is_the_number_of_states_that_differ(family: Family) -> Non
     assert torch.equal(found.total == 0, same_region(generator, left, right, engine=engine))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60)
 @given(LAYOUTS, st.integers(0, 10**6))
 def test_the_distance_is_a_metric(states: list[tuple[int, int]], seed: int) -> None:
     codes, packed = drawn(states, 9, seed)
@@ -76,7 +76,7 @@ def test_the_distance_is_a_metric(states: list[tuple[int, int]], seed: int) -> N
     assert torch.equal(distances == 0, torch.from_numpy((codes[:, None] == codes[None]).all(2)))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60)
 @given(LAYOUTS, st.integers(1, 90), st.integers(1, 20), st.integers(1, 4), st.integers(0, 10**6), st.data())
 def test_neighbours_are_those_of_a_stable_sort(
     states: list[tuple[int, int]], rows: int, queries: int, threads: int, seed: int, data: st.DataObject

@@ -29,7 +29,7 @@ def layers_with(states: list[tuple[int, int]]) -> tuple[Layer, ...]:
     return tuple(made)
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(st.tuples(st.integers(1, 150), st.integers(1, 70)), max_size=5),
     st.integers(0, 7),

@@ -14,7 +14,7 @@ from tests.geometry.planes import SQUARE, check_subdivision, cut_by_lines, cuts_
 TINY = 1e-17
 VALUES = (-1.0, -TINY, 0.0, TINY, 1.0)
 
-settle = settings(deadline=None, derandomize=True, max_examples=60)
+settle = settings(max_examples=60)
 
 
 def windows() -> st.SearchStrategy[np.ndarray]:

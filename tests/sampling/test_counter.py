@@ -25,7 +25,7 @@ def philox(counter: int, key: tuple[int, int]) -> list[int]:
     return c
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.sampled_from(Stream), st.integers(0, 2**63 - 100), st.integers(1, 9))
 def test_words_are_philox_of_key_and_row(seed: int, stream: Stream, row: int, words: int) -> None:
     blocks = -(-words // 4)
@@ -34,7 +34,7 @@ def test_words_are_philox_of_key_and_row(seed: int, stream: Stream, row: int, wo
     assert uniforms(seed, stream, row, 1, words)[0].tolist() == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.integers(0, 2**40), st.integers(0, 20), st.integers(0, 20), st.integers(1, 30))
 def test_a_page_is_a_part_of_the_longer_one(seed: int, start: int, skip: int, rows: int, words: int) -> None:
     longer = uniforms(seed, Stream.LATENTS, start, skip + rows, words)
