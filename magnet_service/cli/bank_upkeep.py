@@ -141,10 +141,10 @@ def _opened(store: Store, banks: list[str] | None) -> tuple[list[Bank], bool]:
     """The banks named, or all; and whether there are others, which are told, that cannot be opened."""
     if banks:
         return [store.open(bank) for bank in banks], False
-    unreadable = store.unreadable()
+    found, unreadable = store.survey()
     for name, problem in unreadable.items():
         STDERR.print(f"unreadable: {name}: {problem.message}", markup=False, style="yellow", soft_wrap=True)
-    return list(store.banks()), bool(unreadable)
+    return list(found), bool(unreadable)
 
 
 def _problems(bank: Bank, advance: Callable[[int], object]) -> dict[str, str]:

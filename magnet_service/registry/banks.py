@@ -83,9 +83,10 @@ class BankShelf:
         """Every readable bank as it stands, by id."""
         return self._store.banks()
 
-    def unreadable(self) -> tuple[str, ...]:
-        """The banks that cannot be opened, each with the reason."""
-        return tuple(f"{name}: {error.message}" for name, error in self._store.unreadable().items())
+    def survey(self) -> tuple[tuple[Bank, ...], tuple[str, ...]]:
+        """Every readable bank as it stands, by id, and those that cannot be opened, each with the reason."""
+        banks, unreadable = self._store.survey()
+        return banks, tuple(f"{name}: {error.message}" for name, error in unreadable.items())
 
     def open(self, bank_id: str) -> Bank:
         """One bank as it stands; raises as `Store.open`. Rows that it holds already stay in memory."""

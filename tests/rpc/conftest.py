@@ -13,6 +13,7 @@ from magnet_service.config import Settings, load_settings
 from magnet_service.rpc.server import running_server
 from tests.rpc.calls import Services, build_bank
 from tests.rpc.networks import fill
+from tests.sampling.s3 import s3 as s3
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,7 @@ from magnet_service.config import load_settings
 from magnet_service.rpc.server import running_server
 from magnet_service.sampling import OperationRecords, Store, this_process
 from tests.rpc.calls import Services, build_bank, draw, failure, until
-from tests.sampling.s3 import bucket_at, s3_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
+from tests.sampling.s3 import bucket_at
 
 
 @contextmanager
@@ -48,9 +42,9 @@ def progress_of(operation: operations_pb2.Operation) -> bank_pb2.BuildProgress:
 
 
 def test_two_servers_on_one_bank_in_an_object_store_answer_equal_bytes(
-    server: str, repository: Path, tmp_path: Path
+    s3: str, repository: Path, tmp_path: Path
 ) -> None:
-    with bucket_at(server, "shared") as url:
+    with bucket_at(s3, "shared") as url:
         caches = [{"cache": tmp_path / name} for name in "ab"]
         with (
             serving(repository, f"{url}/banks", builder=True, **caches[0]) as builder,
@@ -71,9 +65,9 @@ def test_two_servers_on_one_bank_in_an_object_store_answer_equal_bytes(
             assert newest.header.resolved.bank_revision == 1100
 
 
-def test_any_replica_gets_watches_and_cancels_a_build(server: str, repository: Path) -> None:
+def test_any_replica_gets_watches_and_cancels_a_build(s3: str, repository: Path) -> None:
     with (
-        bucket_at(server, "watched") as url,
+        bucket_at(s3, "watched") as url,
         serving(repository, url, builder=True) as builder,
         serving(repository, url) as reader,
     ):
@@ -157,8 +151,8 @@ def test_a_damaged_record_is_told(repository: Path, tmp_path: Path) -> None:
         assert not services.operations.ListOperations(operations_pb2.ListOperationsRequest()).operations
 
 
-def test_a_store_that_is_gone_is_told_and_the_server_lives(server: str, repository: Path) -> None:
-    with bucket_at(server, "leaving") as url, serving(repository, f"{url}/banks", builder=True) as services:
+def test_a_store_that_is_gone_is_told_and_the_server_lives(s3: str, repository: Path) -> None:
+    with bucket_at(s3, "leaving") as url, serving(repository, f"{url}/banks", builder=True) as services:
         made = build_bank(services, "grey", 64)
         Store(url).place.remove_all()
         found = failure(lambda: services.banks.GetBank(bank_pb2.GetBankRequest(bank_id=made.bank_id)))

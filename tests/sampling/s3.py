@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import fsspec
+import pytest
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -61,3 +62,10 @@ def bucket_at(url: str, name: str) -> Iterator[str]:
         fsspec.filesystem("s3").clear_instance_cache()
         for key, value in before.items():
             os.environ.pop(key) if value is None else os.environ.update({key: value})
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """URL of a server."""
+    with s3_server() as url:
+        yield url

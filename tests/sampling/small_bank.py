@@ -10,6 +10,7 @@ from magnet_service.geometry import Engine, stamp
 from magnet_service.sampling import Bank, BankSpec, Normal, build, engine_for
 from tests.sampling.nets import generator_of, layers
 
+ROWS = 300
 SHARD_ROWS = 64
 TILE_ROWS = 16
 

@@ -32,11 +32,6 @@ from tests.sampling.small_bank import (
 )
 
 
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
-
-
 def test_rows_are_the_laws_rows_with_their_volumes(tmp_path: Path, generator: Generator) -> None:
     bank = grow(create(tmp_path / "b", generator), generator, 150)
     rows = bank.rows()

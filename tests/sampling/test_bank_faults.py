@@ -17,14 +17,9 @@ import pytest
 from magnet_service.errors import OutOfSpace
 from magnet_service.generator import Generator
 from magnet_service.sampling import Bank, build
-from tests.sampling.small_bank import SHARD_ROWS, create, files, folder_of, grow, small_engine, small_generator
+from tests.sampling.small_bank import SHARD_ROWS, create, files, folder_of, grow, small_engine
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])

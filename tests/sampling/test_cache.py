@@ -13,12 +13,7 @@ from magnet_service.generator import Generator
 from magnet_service.sampling import Bank, Cache
 from magnet_service.sampling.banks.columns import MappedRows
 from magnet_service.sampling.banks.shards import shard_reader
-from tests.sampling.small_bank import create, folder_of, grow, manifest_file, small_generator
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
+from tests.sampling.small_bank import create, folder_of, grow, manifest_file
 
 
 def test_what_was_not_used_for_longest_is_forgotten(tmp_path: Path) -> None:

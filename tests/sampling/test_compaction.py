@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,13 @@ from magnet_service.errors import DamagedData, InvalidInput, OutOfSpace, Refused
 from magnet_service.generator import Generator
 from magnet_service.geometry import stamp
 from magnet_service.sampling import Bank, Cache
-from magnet_service.sampling.banks.inspection import inspect, unnamed_shards
+from magnet_service.sampling.banks.inspection import inspect
 from magnet_service.sampling.banks.lease import Lease
 from magnet_service.sampling.banks.local_place import LocalPlace
 from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.transfer import compact, copy_bank
-from tests.sampling.s3 import bucket_at, s3_server
 from tests.sampling.small_bank import (
+    ROWS,
     SHARD_ROWS,
     TILE_ROWS,
     create,
@@ -31,35 +30,11 @@ from tests.sampling.small_bank import (
     grow,
     shard_file,
     small_engine,
-    small_generator,
     small_spec,
 )
-from tests.sampling.watched import Counting, is_whole, same_rows, sizes
+from tests.sampling.watched import Counting, is_whole, same_rows, sizes, unnamed_shards
 
 ROOT = Path(__file__).parents[2]
-ROWS = 300
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, generator: Generator) -> Bank:
-    """A bank that no test changes."""
-    return grow(create(tmp_path_factory.mktemp("whole") / "b", generator), generator, ROWS)
-
-
-@pytest.fixture
-def bank(whole: Bank, tmp_path: Path) -> Bank:
-    return Bank.open(Path(shutil.copytree(folder_of(whole), tmp_path / "b")))
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_server() as server, bucket_at(server, "copies") as url:
-        yield url
 
 
 @pytest.mark.parametrize(

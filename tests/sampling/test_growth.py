@@ -16,7 +16,7 @@ from magnet_service.sampling.banks.manifest import MANIFESTS, manifest_number, w
 from magnet_service.sampling.banks.place import place_of
 from magnet_service.sampling.banks.shard import ROWS
 from magnet_service.sampling.crews.crew import StopSignal
-from tests.sampling.s3 import bucket_at, s3_server
+from tests.sampling.s3 import bucket_at
 from tests.sampling.small_bank import (
     SHARD_ROWS,
     create,
@@ -26,14 +26,8 @@ from tests.sampling.small_bank import (
     manifest_file,
     shard_file,
     small_engine,
-    small_generator,
     small_spec,
 )
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
 
 
 class Shuffled:
@@ -141,15 +135,9 @@ def test_a_reader_follows_manifests_that_come_and_go(tmp_path: Path, generator: 
     assert manifest_number(bank.place) > number
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-def test_a_bank_in_an_object_store_is_the_one_in_a_folder(server: str, tmp_path: Path, generator: Generator) -> None:
+def test_a_bank_in_an_object_store_is_the_one_in_a_folder(s3: str, tmp_path: Path, generator: Generator) -> None:
     spec = small_spec(generator)
-    with bucket_at(server, "banks") as url:
+    with bucket_at(s3, "banks") as url:
         store = Store(f"{url}/of/mine")
         bank = store.ensure(spec, stamp=stamp(small_engine(spec)), shard_rows=SHARD_ROWS)
         for rows in (100, 300):
@@ -172,9 +160,9 @@ def test_a_bank_in_an_object_store_is_the_one_in_a_folder(server: str, tmp_path:
         assert place_of(f"{url}/of/mine").folders() == []
 
 
-def test_a_bucket_that_vanishes_in_the_middle_ends_the_build_and_says_so(server: str, generator: Generator) -> None:
+def test_a_bucket_that_vanishes_in_the_middle_ends_the_build_and_says_so(s3: str, generator: Generator) -> None:
     spec = small_spec(generator)
-    with bucket_at(server, "fleeting") as url:
+    with bucket_at(s3, "fleeting") as url:
         store = Store(url + "/banks")
         bank = store.ensure(spec, stamp=stamp(small_engine(spec)), shard_rows=SHARD_ROWS)
         steps = build(bank, generator, small_engine(spec), 300, progress_rows=16)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +15,13 @@ from magnet_service.generator import Generator
 from magnet_service.geometry import stamp
 from magnet_service.sampling import Bank, build
 from magnet_service.sampling.banks import inspection
-from magnet_service.sampling.banks.inspection import Finding, inspect, repair, unnamed_shards
+from magnet_service.sampling.banks.inspection import Finding, inspect, repair
 from magnet_service.sampling.banks.shard import ROWS as ROWS_FOLDER
 from magnet_service.sampling.banks.shard import encode, entry_of, key_of
 from magnet_service.sampling.banks.transfer import compact
 from tests.sampling.small_bank import (
+    ROWS,
     SHARD_ROWS,
-    create,
     files,
     folder_of,
     grow,
@@ -32,26 +31,9 @@ from tests.sampling.small_bank import (
     small_generator,
     small_spec,
 )
+from tests.sampling.watched import unnamed_shards
 
-ROWS = 300
 SHARDS = -(-ROWS // SHARD_ROWS)
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, generator: Generator) -> Path:
-    folder = tmp_path_factory.mktemp("whole") / "b"
-    grow(create(folder, generator), generator, ROWS)
-    return folder
-
-
-@pytest.fixture
-def bank(whole: Path, tmp_path: Path) -> Bank:
-    return Bank.open(Path(shutil.copytree(whole, tmp_path / "b")))
 
 
 def damaged(bank: Bank) -> list[Finding]:
@@ -95,7 +77,7 @@ def test_a_bank_that_is_whole_has_a_finding_a_shard(bank: Bank) -> None:
 @pytest.mark.parametrize("index", [0, SHARDS - 1, pytest.param(2, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_is_named_and_repaired_to_the_same_bytes(
-    name: str, index: int, bank: Bank, whole: Path, generator: Generator
+    name: str, index: int, bank: Bank, whole: Bank, generator: Generator
 ) -> None:
     DAMAGES[name](shard_file(bank, index))
     (finding,) = damaged(bank)
@@ -106,19 +88,19 @@ def test_damage_is_named_and_repaired_to_the_same_bytes(
         bank.rows()
     told: list[int] = []
     after = repair(bank, generator, small_engine(bank.spec), [finding.entry], on_rows=told.append)
-    assert files(folder_of(bank)) == files(whole)
+    assert files(folder_of(bank)) == files(folder_of(whole))
     assert damaged(after) == []
     assert sum(told) == finding.entry.count
     assert len(after.rows()) == ROWS
 
 
-def test_several_are_named_and_repaired_at_once(bank: Bank, whole: Path, generator: Generator) -> None:
+def test_several_are_named_and_repaired_at_once(bank: Bank, whole: Bank, generator: Generator) -> None:
     for index in (0, 1, SHARDS - 1):
         shard_file(bank, index).unlink()
     entries = [finding.entry for finding in damaged(bank)]
     assert entries == [bank.manifest.shards[index] for index in (0, 1, SHARDS - 1)]
     repair(bank, generator, small_engine(bank.spec), entries)
-    assert files(folder_of(bank)) == files(whole)
+    assert files(folder_of(bank)) == files(folder_of(whole))
 
 
 @pytest.mark.parametrize("which", ["bank", "rows", "count"])
@@ -184,7 +166,7 @@ def test_repair_wants_the_engine_and_the_generator_of_the_bank(bank: Bank, gener
     assert shard_file(bank, 1).read_bytes() == b""
 
 
-def test_repair_waits_for_a_writer_and_for_none_that_has_left(bank: Bank, whole: Path, generator: Generator) -> None:
+def test_repair_waits_for_a_writer_and_for_none_that_has_left(bank: Bank, whole: Bank, generator: Generator) -> None:
     shard_file(bank, 0).write_bytes(b"")
     entry = bank.manifest.shards[0]
     writer = build(bank, generator, small_engine(bank.spec), ROWS + 100)
@@ -195,7 +177,7 @@ def test_repair_waits_for_a_writer_and_for_none_that_has_left(bank: Bank, whole:
     assert shard_file(bank, 0).read_bytes() == b""
     writer.close()  # type: ignore[attr-defined]  # a generator function's iterator
     repair(bank, generator, small_engine(bank.spec), [entry])
-    assert files(folder_of(bank)) == files(whole)
+    assert files(folder_of(bank)) == files(folder_of(whole))
 
 
 def test_what_was_looked_at_before_the_bank_changed_is_looked_at_again(bank: Bank, generator: Generator) -> None:
@@ -226,7 +208,7 @@ def test_shards_that_were_replaced_meanwhile_are_no_damage(how: str, bank: Bank,
 
 
 def test_a_repair_that_is_stopped_or_killed_leaves_what_it_had(
-    bank: Bank, whole: Path, generator: Generator, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, whole: Bank, generator: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in (0, 1):
         shard_file(bank, index).write_bytes(b"")
@@ -245,7 +227,7 @@ def test_a_repair_that_is_stopped_or_killed_leaves_what_it_had(
             repair(bank, generator, small_engine(bank.spec), entries)
     assert [finding.entry for finding in damaged(bank)] == [entries[1]]
     repair(bank, generator, small_engine(bank.spec), [entries[1]])
-    assert files(folder_of(bank)) == files(whole)
+    assert files(folder_of(bank)) == files(folder_of(whole))
 
 
 def test_shards_of_another_parquet_are_told_of_in_the_manifest(bank: Bank, generator: Generator) -> None:

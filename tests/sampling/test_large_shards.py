@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +15,9 @@ from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.reader import Wanted
 from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of
 from magnet_service.sampling.banks.shards import shard_reader
-from tests.sampling.s3 import bucket_at, s3_server
+from tests.sampling.s3 import bucket_at
 
 COUNT, DIM = 60_000, 40
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
 
 
 def bank_of(place: Place, rows: Rows) -> Bank:
@@ -48,9 +41,9 @@ def rows() -> Rows:
 
 @pytest.mark.parametrize("where", ["folder", "s3"])
 def test_columns_of_a_large_shard_are_read_alone(
-    where: str, rows: Rows, tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+    where: str, rows: Rows, tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bucket_at(server, f"large-{where}") as url:
+    with bucket_at(s3, f"large-{where}") as url:
         bank = bank_of(place_of(f"{url}/bank" if where == "s3" else tmp_path / "bank"), rows)
         monkeypatch.setattr(type(bank.place), "read", None)  # the whole is not asked for
         piece = shard_reader(bank.place, bank.manifest).read(0, Wanted(ks=(7, 3), rank=True))

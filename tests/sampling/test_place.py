@@ -13,18 +13,12 @@ import pytest
 from magnet_service.errors import InvalidInput, Refused, Unreachable
 from magnet_service.sampling.banks.local_place import TEMPORARY
 from magnet_service.sampling.banks.place import Place, place_of
-from tests.sampling.s3 import bucket_at, s3_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
+from tests.sampling.s3 import bucket_at
 
 
 @pytest.fixture
-def bucket(server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    with bucket_at(server, f"b{abs(hash(request.node.name)) % 10**9}") as url:
+def bucket(s3: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    with bucket_at(s3, f"b{abs(hash(request.node.name)) % 10**9}") as url:
         yield url
 
 
@@ -89,7 +83,7 @@ def test_drafts_of_killed_writers_are_no_objects(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bucket_that_is_not_there_is_told(server: str, bucket: str) -> None:
+def test_a_bucket_that_is_not_there_is_told(s3: str, bucket: str) -> None:
     gone = place_of("s3://nosuchbucket/banks")
     for call in (gone.names, lambda: gone.put("a", b""), lambda: gone.create("a", b"")):
         with pytest.raises(Unreachable, match="nosuchbucket"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,15 @@ from magnet_service.errors import DamagedData, DuplicateResource, InvalidInput, 
 from magnet_service.generator import Generator
 from magnet_service.geometry import stamp
 from magnet_service.sampling import Store, build
+from magnet_service.sampling.banks.local_place import LocalPlace
 from tests.sampling.small_bank import (
     folder_of,
     grow,
     manifest_file,
     shard_file,
     small_engine,
-    small_generator,
     small_spec,
 )
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
 
 
 def test_banks_come_and_go(tmp_path: Path, generator: Generator) -> None:
@@ -62,12 +58,12 @@ def test_damaged_and_foreign_banks_are_told_and_can_be_deleted(tmp_path: Path, g
     manifest_file(bad).write_text("{")
     shutil.copytree(folder_of(good), tmp_path / ("a" * 16))
     assert [bank.id for bank in store.banks()] == [good.id]
-    told = store.unreadable()
+    told = store.survey()[1]
     assert isinstance(told[bad.id], DamagedData)
     assert told["a" * 16].reason == "FOREIGN_BANK"
     store.delete(bad.id)
     store.delete("a" * 16)
-    assert store.unreadable() == {}
+    assert store.survey()[1] == {}
 
 
 def test_a_bank_in_work_is_not_deleted(tmp_path: Path, generator: Generator) -> None:
@@ -90,7 +86,7 @@ def test_a_killed_deletion_leaves_no_bank_and_hinders_no_new_one(tmp_path: Path,
     before = shard_file(bank, 0).stat().st_mtime_ns
     manifest_file(bank).unlink()
     assert store.banks() == ()
-    assert store.unreadable() == {}
+    assert store.survey()[1] == {}
     with pytest.raises(UnknownResource):
         store.open(spec.id)
     again = grow(store.ensure(spec, stamp=stamp(small_engine(spec))), generator, 80)
@@ -98,11 +94,42 @@ def test_a_killed_deletion_leaves_no_bank_and_hinders_no_new_one(tmp_path: Path,
     assert shard_file(again, 0).stat().st_mtime_ns == before, "a shard that is whole was computed again"
 
 
+class Overtaken(LocalPlace):  # type: ignore[misc]  # final for others
+    """A folder in which another writer grows a bank just before its manifest is read for the first time."""
+
+    def __init__(self, folder: Path, grown: Callable[[], object], read: list[str]) -> None:
+        super().__init__(folder)
+        self.grown, self.manifests = grown, read
+
+    def child(self, name: str) -> Overtaken:
+        return Overtaken(self.folder / name, self.grown, self.manifests)
+
+    def read(self, name: str) -> bytes:
+        self.manifests.append(name)
+        if len(self.manifests) == 1:
+            self.grown()
+        return super().read(name)
+
+
+def test_a_manifest_that_was_replaced_meanwhile_is_seen_under_its_own_number(
+    tmp_path: Path, generator: Generator
+) -> None:
+    spec = small_spec(generator)
+    bank = grow(Store(tmp_path).create(spec, stamp=stamp(small_engine(spec))), generator, 20)
+    before = manifest_file(bank).name
+    read: list[str] = []
+    store = Store(Overtaken(tmp_path, lambda: grow(bank, generator, 40), read))
+    assert store.open(spec.id).revision == 40
+    assert read == [before, manifest_file(bank).name]
+    assert store.open(spec.id).revision == 40
+    assert len(read) == 2, "a manifest that was seen is read again"
+
+
 def test_banks_of_the_format_before_are_told(tmp_path: Path) -> None:
     (tmp_path / ("b" * 16)).mkdir()
     (tmp_path / ("b" * 16) / "manifest.json").write_text("{}")
     store = Store(tmp_path)
-    assert store.unreadable()["b" * 16].reason == "OLDER_FORMAT"
+    assert store.survey()[1]["b" * 16].reason == "OLDER_FORMAT"
     store.delete("b" * 16)
     assert list(tmp_path.iterdir()) == []
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,8 +16,8 @@ from magnet_service.sampling.banks.local_place import TEMPORARY
 from magnet_service.sampling.banks.place import place_of
 from magnet_service.sampling.banks.shard import ROWS as ROWS_FOLDER
 from magnet_service.sampling.banks.transfer import compact, copy_bank
-from tests.sampling.s3 import bucket_at, s3_server
 from tests.sampling.small_bank import (
+    ROWS,
     SHARD_ROWS,
     create,
     files,
@@ -28,35 +26,11 @@ from tests.sampling.small_bank import (
     manifest_file,
     shard_file,
     small_engine,
-    small_generator,
     small_spec,
 )
 from tests.sampling.watched import Counting, is_whole, same_rows, sizes
 
 ROOT = Path(__file__).parents[2]
-ROWS = 300
-
-
-@pytest.fixture(scope="module")
-def generator() -> Generator:
-    return small_generator()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, generator: Generator) -> Bank:
-    """A bank that no test changes."""
-    return grow(create(tmp_path_factory.mktemp("whole") / "b", generator), generator, ROWS)
-
-
-@pytest.fixture
-def bank(whole: Bank, tmp_path: Path) -> Bank:
-    return Bank.open(Path(shutil.copytree(folder_of(whole), tmp_path / "b")))
-
-
-@pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    with s3_server() as server, bucket_at(server, "copies") as url:
-        yield url
 
 
 def test_a_copy_there_and_back_is_the_same_files(whole: Bank, bucket: str, tmp_path: Path) -> None:

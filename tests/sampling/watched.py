@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from magnet_service.sampling import Bank, BankRows
-from magnet_service.sampling.banks.inspection import inspect, unnamed_shards
+from magnet_service.sampling.banks.inspection import inspect
 from magnet_service.sampling.banks.local_place import LocalPlace
+from magnet_service.sampling.banks.shard import ROWS
 
-__all__ = ["Counting", "is_whole", "same_rows", "sizes"]
+__all__ = ["Counting", "is_whole", "same_rows", "sizes", "unnamed_shards"]
 
 
 def same_rows(one: BankRows, other: BankRows) -> bool:
@@ -20,6 +21,12 @@ def same_rows(one: BankRows, other: BankRows) -> bool:
 
 def sizes(bank: Bank) -> list[int]:
     return [entry.count for entry in bank.manifest.shards]
+
+
+def unnamed_shards(bank: Bank) -> list[str]:
+    """Objects among the bank's rows that its manifest does not name: what a killed build left, and may yet take up."""
+    named = {entry.file for entry in bank.manifest.shards}
+    return [name for name in bank.place.child(ROWS).names() if name not in named]
 
 
 def is_whole(bank: Bank) -> bool:

@@ -70,13 +70,14 @@ class BankServicer(bank_pb2_grpc.BankServiceServicer):
 
         def work(_: StopSignal) -> bank_pb2.ListBanksResponse:
             held = registry.generators.get(request.generator) if request.generator else None
+            found, unreadable = registry.banks.survey()
             banks = [
                 self._described(bank)
-                for bank in registry.banks.all()
+                for bank in found
                 if held is None or bank.spec.is_of(held.generator.digest, held.reference)
             ]
             banks.sort(key=lambda bank: (bank.generator, bank.law, len(bank.condition), bank.condition, bank.bank_id))
-            return bank_pb2.ListBanksResponse(banks=banks, unreadable=registry.banks.unreadable())
+            return bank_pb2.ListBanksResponse(banks=banks, unreadable=unreadable)
 
         return await self._backend.worker.run(work)
 

@@ -10,14 +10,7 @@ from typing import final
 from magnet_service.errors import DamagedData
 from magnet_service.sampling.accuracy import Accuracy
 from magnet_service.sampling.banks.lease import Lease
-from magnet_service.sampling.banks.manifest import (
-    MANIFESTS,
-    Manifest,
-    ShardEntry,
-    manifest_number,
-    read_manifest,
-    write_manifest,
-)
+from magnet_service.sampling.banks.manifest import MANIFESTS, Manifest, ShardEntry, in_force, write_manifest
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows, concatenate
 from magnet_service.sampling.banks.shard import ROWS, decode, encode, entry_of, key_of, read_shard, shard_name, span_of
@@ -43,8 +36,8 @@ class Growth:
 
     def __init__(self, bank: Place, lease: Lease, to_rows: int) -> None:
         self._bank, self._lease, self._to_rows = bank, lease, to_rows
-        self._number = manifest_number(bank)
-        self.manifest: Manifest = read_manifest(bank, self._number)
+        self.manifest: Manifest
+        self._number, self.manifest = in_force(bank)
         self._known = self.manifest.rows
         self._parts: dict[int, list[tuple[int, Rows]]] = {}
         self._held: Counter[int] = Counter()  # rows of the parts of each shard

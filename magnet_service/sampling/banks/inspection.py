@@ -12,14 +12,14 @@ from magnet_service.sampling.banks.bank import Bank
 from magnet_service.sampling.banks.build import PROGRESS_ROWS
 from magnet_service.sampling.banks.computing import check_recipe, check_stamp, compute_rows
 from magnet_service.sampling.banks.lease import Lease
-from magnet_service.sampling.banks.manifest import ShardEntry, manifest_number, read_manifest, write_manifest
+from magnet_service.sampling.banks.manifest import ShardEntry, in_force, write_manifest
 from magnet_service.sampling.banks.reader import Wanted
 from magnet_service.sampling.banks.rows import concatenate
 from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard
 from magnet_service.sampling.banks.shards import shard_reader
 from magnet_service.sampling.crews.crew import StopSignal
 
-__all__ = ["Finding", "inspect", "repair", "unnamed_shards"]
+__all__ = ["Finding", "inspect", "repair"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,6 @@ def _elsewhere(bank: Bank, index: int) -> str:
     return ""
 
 
-def unnamed_shards(bank: Bank) -> list[str]:
-    """Objects among the bank's rows that its manifest does not name: what a killed build left, and may yet take up."""
-    named = {entry.file for entry in bank.manifest.shards}
-    return [name for name in bank.place.child(ROWS).names() if name not in named]
-
-
 def repair(
     bank: Bank,
     generator: Generator,
@@ -110,8 +104,7 @@ def repair(
     check_recipe(bank, generator, engine)
     step = -(-PROGRESS_ROWS // engine.tile_rows) * engine.tile_rows
     with Lease(bank.place, f"bank {bank.id}") as lease:
-        number = manifest_number(bank.place)
-        manifest = read_manifest(bank.place, number)
+        number, manifest = in_force(bank.place)
         check_stamp(manifest, engine)
         engine = replace(engine, precision=manifest.precision_used)
         entries = list(manifest.shards)

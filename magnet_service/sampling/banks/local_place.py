@@ -16,7 +16,7 @@ from typing import final
 from magnet_service.errors import OutOfSpace, Refused
 from magnet_service.sampling.banks.place import Place
 
-__all__ = ["TEMPORARY", "LocalPlace", "out_of_space", "sync_folder"]
+__all__ = ["TEMPORARY", "LocalPlace", "out_of_space", "sync"]
 
 TEMPORARY = ".tmp-"
 
@@ -32,9 +32,9 @@ def out_of_space(what: str) -> Iterator[None]:
         raise
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes renames inside a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Makes a file's bytes, or the names inside a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -130,7 +130,7 @@ class LocalPlace(Place):
                     os.fsync(file.fileno())
                 yield temporary
                 temporary.unlink(missing_ok=True)
-                sync_folder(self.folder)
+                sync(self.folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

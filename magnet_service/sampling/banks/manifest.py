@@ -14,7 +14,16 @@ from magnet_service.sampling.accuracy import Accuracy
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.spec import BankSpec
 
-__all__ = ["FORMAT", "MANIFESTS", "Manifest", "ShardEntry", "manifest_number", "read_manifest", "write_manifest"]
+__all__ = [
+    "FORMAT",
+    "MANIFESTS",
+    "Manifest",
+    "ShardEntry",
+    "in_force",
+    "manifest_number",
+    "read_manifest",
+    "write_manifest",
+]
 
 FORMAT = 2
 MANIFESTS = "manifest"
@@ -124,15 +133,20 @@ def manifest_number(bank: Place) -> int:
     return int(names[-1].removesuffix(".json")) if names else 0
 
 
-def read_manifest(bank: Place, number: int | None = None) -> Manifest:
-    """The manifest of a bank.
+def read_manifest(bank: Place) -> Manifest:
+    """The manifest of a bank; raises as `in_force`, of which it is the second part."""
+    return in_force(bank)[1]
+
+
+def in_force(bank: Place, number: int | None = None) -> tuple[int, Manifest]:
+    """The manifest of a bank and the number that it has.
 
     Arguments:
         bank: the bank's place.
         number: of a manifest that was in force a moment ago; looked up where None.
 
     Returns:
-        The manifest in force, consistent in itself.
+        Number and content of the manifest in force, which is consistent in itself.
 
     Raises:
         UnknownResource: no manifest there; field `bank_id`.
@@ -145,7 +159,7 @@ def read_manifest(bank: Place, number: int | None = None) -> Manifest:
     number = manifest_number(bank) if number is None else number
     while number:
         try:
-            return _checked(bank, _name(number), bank.child(MANIFESTS).read(_name(number)))
+            return number, _checked(bank, _name(number), bank.child(MANIFESTS).read(_name(number)))
         except FileNotFoundError:
             number = manifest_number(bank)  # its writer has put a later one in its place
     if "manifest.json" in bank.names():

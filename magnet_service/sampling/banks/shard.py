@@ -19,7 +19,18 @@ from magnet_service.sampling.banks.manifest import Manifest, ShardEntry
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows
 
-__all__ = ["ROWS", "ShardKey", "decode", "encode", "entry_of", "key_of", "read_shard", "shard_name", "span_of"]
+__all__ = [
+    "ROWS",
+    "ShardKey",
+    "decode",
+    "encode",
+    "entry_of",
+    "key_of",
+    "matches",
+    "read_shard",
+    "shard_name",
+    "span_of",
+]
 
 ROWS = "rows"
 _KEY = b"magnet.shard"
@@ -66,6 +77,11 @@ def entry_of(key: ShardKey, data: bytes) -> ShardEntry:
     """The manifest's entry for a shard's bytes."""
     digest = hashlib.sha256(data).hexdigest()
     return ShardEntry(shard_name(key.first, key.count), key.first, key.count, digest, len(data))
+
+
+def matches(data: bytes, entry: ShardEntry) -> bool:
+    """Whether bytes are those of a manifest's entry: its size and its digest."""
+    return len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
 
 
 def encode(rows: Rows, key: ShardKey) -> bytes:
@@ -199,7 +215,7 @@ def read_shard(
                 rows, key = decode(file, dim, columns, ks=ks, latents=False)
         else:
             data = place.read(entry.file)
-            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+            if not matches(data, entry):
                 raise DamagedData("its digest is not the manifest's")
             rows, key = decode(data, dim, columns, ks=ks, latents=latents)
     except DamagedData as error:

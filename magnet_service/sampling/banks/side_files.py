@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from magnet_service.errors import DamagedData
-from magnet_service.sampling.banks.local_place import TEMPORARY, out_of_space, sync_folder
+from magnet_service.sampling.banks.local_place import TEMPORARY, out_of_space, sync
 
 __all__ = ["Column", "Part", "SideFiles"]
 
@@ -126,7 +126,7 @@ class SideFiles:
                         draft.append(first, part[draft.column.name])
                 for draft in drafts:
                     draft.finish()
-                sync_folder(self.folder)
+                sync(self.folder)
             finally:
                 for draft in drafts:
                     draft.drop()
@@ -199,11 +199,7 @@ class Draft:
         """Gives the file its name."""
         if self.rows != self.wanted:
             raise DamagedData(f"{self.column.name}: the shards end at row {self.rows}, not {self.wanted}")
-        descriptor = os.open(self._temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(self._temporary)
         self._temporary.replace(self.path)
 
     def drop(self) -> None:

@@ -13,7 +13,7 @@ from magnet_service.sampling.banks.bank import SHARD_ROWS, Bank
 from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.banks.lease import Lease
 from magnet_service.sampling.banks.local_place import LocalPlace
-from magnet_service.sampling.banks.manifest import MANIFESTS, Manifest, manifest_number, read_manifest
+from magnet_service.sampling.banks.manifest import MANIFESTS, Manifest, in_force, manifest_number
 from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.spec import BankSpec
 
@@ -42,12 +42,32 @@ class Store:
         self._names: tuple[float, tuple[str, ...]] = (-_GLANCE_SECONDS, ())
 
     def banks(self) -> tuple[Bank, ...]:
-        """All banks that can be opened, by id; those that cannot are told by `unreadable`."""
-        return tuple(found for found in self._all().values() if isinstance(found, Bank))
+        """All banks that can be opened, by id; those that cannot are told by `survey`, and it raises as that."""
+        return self.survey()[0]
 
-    def unreadable(self) -> dict[str, MagnetError]:
-        """Why each of the other banks cannot be opened, by id."""
-        return {name: found for name, found in self._all().items() if isinstance(found, MagnetError)}
+    def survey(self) -> tuple[tuple[Bank, ...], dict[str, MagnetError]]:
+        """All banks, looked at once.
+
+        Returns:
+            Those that can be opened, by id, as they stand; and why each of the others cannot, by id.
+
+        Raises:
+            Unreachable: the store does not answer.
+            Refused: this user may not read it; reason STORE_DENIED.
+
+        Accuracy:
+            Exact.
+        """
+        found: list[Bank] = []
+        unreadable: dict[str, MagnetError] = {}
+        for name in self._listed():
+            try:
+                found.append(self.open(name))
+            except UnknownResource:  # what a killed deletion left, or a bank that is just being made
+                continue
+            except MagnetError as error:
+                unreadable[name] = error
+        return tuple(found), unreadable
 
     def glance(self) -> tuple[Bank, ...]:
         """The banks as last seen, by id: new ones and those without rows are looked at, the others are not.
@@ -61,7 +81,7 @@ class Store:
             if known is not None and known.rows:
                 found.append(Bank(self.place.child(name), known, self._cache))
                 continue
-            with contextlib.suppress(MagnetError):  # `unreadable` tells of it
+            with contextlib.suppress(MagnetError):  # `survey` tells of it
                 found.append(self.open(name))
         return tuple(found)
 
@@ -87,7 +107,7 @@ class Store:
         seen = self._seen.get(bank_id)
         if seen is not None and seen[0] == number > 0:
             return Bank(place, seen[1], self._cache)
-        manifest = read_manifest(place, number)
+        number, manifest = in_force(place, number)
         if manifest.spec.id != bank_id:
             raise Refused(
                 f"folder {bank_id} holds bank {manifest.spec.id}: it was renamed or copied", reason="FOREIGN_BANK"
@@ -166,14 +186,3 @@ class Store:
             self._names = (time.monotonic(), names)
             self._seen = {name: seen for name, seen in self._seen.items() if name in names}
         return names
-
-    def _all(self) -> dict[str, Bank | MagnetError]:
-        found: dict[str, Bank | MagnetError] = {}
-        for name in self._listed():
-            try:
-                found[name] = self.open(name)
-            except UnknownResource:  # what a killed deletion left, or a bank that is just being made
-                continue
-            except MagnetError as error:
-                found[name] = error
-        return found

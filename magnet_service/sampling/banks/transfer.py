@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownResource
 from magnet_service.sampling.banks.bank import Bank
 from magnet_service.sampling.banks.lease import Lease
-from magnet_service.sampling.banks.manifest import (
-    Manifest,
-    ShardEntry,
-    manifest_number,
-    read_manifest,
-    write_manifest,
-)
+from magnet_service.sampling.banks.manifest import Manifest, ShardEntry, in_force, manifest_number, write_manifest
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows, concatenate
-from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, read_shard, shard_name
+from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, matches, read_shard, shard_name
 
 __all__ = ["compact", "copy_bank"]
 
@@ -49,8 +42,9 @@ def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | N
         Exact: the same bytes.
     """
     with Lease(target, f"bank {bank.id}") as lease:
-        number = manifest_number(target)
-        there = None if number == 0 else read_manifest(target, number)
+        number, there = manifest_number(target), None
+        if number:
+            number, there = in_force(target, number)
         _check_target(bank, there)
         target.child(ROWS).tidy()
         kept = {} if there is None else {entry.file: entry for entry in there.shards}
@@ -91,8 +85,7 @@ def compact(bank: Bank, shard_rows: int, *, on_rows: Callable[[int], object] | N
         Exact: the same rows.
     """
     with Lease(bank.place, f"bank {bank.id}") as lease:
-        number = manifest_number(bank.place)
-        before = read_manifest(bank.place, number)
+        number, before = in_force(bank.place)
         after = replace(before, shard_rows=shard_rows, shards=())
         _check_size(after)
         kept = {entry.file: entry for entry in before.shards}
@@ -168,7 +161,7 @@ def _check_target(bank: Bank, there: Manifest | None) -> None:
 def _lies(target: Place, entry: ShardEntry) -> bool:
     """Whether a copy that was stopped has brought a shard already."""
     try:
-        return hashlib.sha256(target.child(ROWS).read(entry.file)).hexdigest() == entry.sha256
+        return matches(target.child(ROWS).read(entry.file), entry)
     except FileNotFoundError:
         return False
 
@@ -181,6 +174,6 @@ def _checked(bank: Bank, entry: ShardEntry) -> bytes:
             f"shard {entry.file} of bank {bank.id} is gone: the bank has grown or was deleted meanwhile; copy again",
             field="bank_id",
         ) from None
-    if hashlib.sha256(data).hexdigest() != entry.sha256:
+    if not matches(data, entry):
         raise DamagedData(f"shard {entry.file} of bank {bank.id} is damaged and was not copied: verify the bank")
     return data
