@@ -9,6 +9,7 @@ from magnet_service.registry.official import Imports, export_banks, import_banks
 from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
 from magnet_service.registry.polarity import DescribeRequest, Description
 from magnet_service.registry.registry import Registry
+from magnet_service.registry.screening import Clock
 from magnet_service.registry.slices import Sliced, SlicePlace, SliceRequest
 from magnet_service.registry.spectrum import RankStatistics
 
@@ -16,6 +17,7 @@ __all__ = [
     "AutoTopK",
     "Build",
     "BuildRequest",
+    "Clock",
     "DescribeRequest",
     "Description",
     "HeldGenerator",

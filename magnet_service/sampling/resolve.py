@@ -22,7 +22,7 @@ from magnet_service.sampling.request import SampleRequest
 from magnet_service.sampling.resolved import Resolved
 from magnet_service.sampling.shared import shared_rho, shared_top_k
 
-__all__ = ["Settled", "echo", "resolve", "settle", "settled", "uniformity_of", "weights_of"]
+__all__ = ["Settled", "chosen_seed", "echo", "resolve", "settle", "settled", "uniformity_of", "weights_of"]
 
 # rho at which AUTO chooses k for the two extreme presets, whose rho is chosen after it.
 _EXTREMES = {Preset.MODE: -2.0, Preset.ANTI_MODE: 2.0}
@@ -231,6 +231,12 @@ def settle(request: SampleRequest, weights: Sequence[Weights]) -> tuple[RhoChoic
     return rho, given if request.top_k else shared_top_k(weights, rho.rho, request.min_ess)
 
 
+def chosen_seed(seed: int | None) -> int:
+    """The seed itself, or one by chance where there is none."""
+    # 53 bits pass through programs that read numbers as float64.
+    return secrets.randbits(53) if seed is None else seed
+
+
 def uniformity_of(found: Settled) -> str:
     """What may be called uniform of a draw: `uniform`, `uniform in the top-k volume`, or nothing."""
     if found.rho.rho != 1.0 or not found.law.uniform:
@@ -268,8 +274,7 @@ def echo(
         count=request.count,
         offset=request.offset,
         endless=request.endless,
-        # 53 bits pass through programs that read numbers as float64.
-        seed=secrets.randbits(53) if request.seed is None else request.seed,
+        seed=chosen_seed(request.seed),
         method=method,
         rho=rho.rho,
         rho_reason=rho.reason,

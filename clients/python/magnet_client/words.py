@@ -15,6 +15,7 @@ __all__ = [
     "EstimatorWord",
     "ImagesWord",
     "ManifoldWord",
+    "MethodWord",
     "PrecisionWord",
     "PresetWord",
     "SpaceWord",
@@ -23,6 +24,7 @@ __all__ = [
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
 ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
+MethodWord: TypeAlias = Literal["resample", "screened", "screened_chain", "auto"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
 EstimatorWord: TypeAlias = Literal["vertices", "frame", "ball"]
 ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]

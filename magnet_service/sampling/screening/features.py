@@ -81,14 +81,8 @@ def _shortened(value: Float[Tensor, "rows ..."], share: int) -> Float[Tensor, "r
     if value.dim() == 4 and value[0].numel() > share:
         channels, height, width = value.shape[1:]
         most = max(height, width)
-        block = next(
-            (
-                size
-                for size in range(2, max(height, width))
-                if channels * -(-height // size) * -(-width // size) <= share
-            ),
-            max(height, width),
-        )
+        fitting = (size for size in range(2, most) if channels * -(-height // size) * -(-width // size) <= share)
+        block = next(fitting, most)
         value = nn.functional.avg_pool2d(value, block, ceil_mode=True, count_include_pad=False)
     flat = value.flatten(1) if value.dim() > 1 else value.unsqueeze(1)
     group = -(-flat.shape[1] // share)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator as Steps
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from magnet_service.errors import Refused
-from magnet_service.generator import Generator, Manifold
+from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry import Engine
 from magnet_service.geometry.tiles import tiles
 from magnet_service.sampling.banks.rows import OK, BankRows
@@ -87,6 +87,7 @@ def fitting(
             reason="SMALL_BANK",
             metadata={"least_rows": str(LEAST_ROWS)},
         )
+    engine = replace(engine, precision=Precision.FLOAT32)
     revision, rows = len(rows), rows.first(min(len(rows), MOST_ROWS))
     logs, usable = _targets(rows)
     seen = np.empty((len(rows), 0), np.float32)

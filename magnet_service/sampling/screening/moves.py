@@ -11,8 +11,9 @@ from scipy import special
 from magnet_service.errors import Refused
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
 from magnet_service.sampling.placement import norms
+from magnet_service.sampling.pushforward import Pushforward
 
-__all__ = ["normals", "proposed"]
+__all__ = ["normals", "proposed", "walkable"]
 
 _BOUNCES = 64
 
@@ -68,6 +69,12 @@ def proposed(
         field="method",
         reason="NO_CHAIN",
     )
+
+
+def walkable(law: Law) -> bool:
+    """Whether `proposed` has a step for a law, or for the one before its mapping."""
+    known = law.source if isinstance(law, Pushforward) else law
+    return isinstance(known, Normal | TruncatedNormal | NormBoundedNormal | Box | Ball | Sphere)
 
 
 def normals(uniform: Float64[np.ndarray, "chains latent"]) -> Float64[np.ndarray, "chains latent"]:

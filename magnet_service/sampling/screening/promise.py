@@ -92,7 +92,7 @@ def promises(
             Method.SCREENED,
             screened,
             budget,
-            f"a pool of {budget.forwards:,} counts for {pool:,.0f}{tail}, and {counted:.1%} of {budget.exact:,} choices do",
+            f"a pool of {budget.forwards:,} counts for {pool:,.0f}{tail}, {counted:.1%} of {budget.exact:,} choices do",
         )
     ]
     half = Budget(int(evaluations / 2.0) // LEAST_CHAIN_EXACT * LEAST_CHAIN_EXACT, int(evaluations / 2.0 * columns))

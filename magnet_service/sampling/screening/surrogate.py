@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import linear, silu
 
 from magnet_service.errors import DamagedData, Refused
-from magnet_service.generator import Generator, Manifold
+from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry import Engine
 from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.tiles import tiles
@@ -134,8 +134,9 @@ class Surrogate:
         """
         manifold = Manifold(self.origin["manifold"])
         guesses: list[Tensor] = []
+        alike = replace(engine, precision=Precision.FLOAT32)  # whatever the volumes are computed in
         with engine.activated(alone=True), torch.inference_mode():
-            placed, rows = engine.place(generator, torch.from_numpy(latents))
+            placed, rows = alike.place(generator, torch.from_numpy(latents))
             kept = torch.from_numpy(self.kept).to(rows.device)
             centre, scale = (torch.from_numpy(array).to(rows.device) for array in (self.centre, self.scale))
             members = [tuple(part.to(rows.device) for part in member) for member in self.members]
