@@ -1,0 +1,152 @@
+"""What came out, in sentences computed from the figures: whichever way it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from magnet_service.evaluation.fronts import SIGNIFICANT, Level, compared, front_of
+from magnet_service.evaluation.intervals import Interval
+from magnet_service.evaluation.request import Family
+from magnet_service.evaluation.row import Row
+from magnet_service.sampling import Result
+
+__all__ = ["verdict"]
+
+_NAMES = {Family.POLARITY: "polarity", Family.PSI: "truncation psi", Family.NORM: "Jacobian-norm truncation"}
+
+
+def verdict(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Says of each truncation whether it beats polarity, and what each family does to the balance of classes.
+
+    Arguments:
+        rows: of an evaluation, rho 0 among them.
+
+    Returns:
+        Plain sentences, one paragraph each.
+
+    Raises:
+        Nothing.
+
+    Accuracy: differences within two standard errors are called none. Standard errors are those of the intervals; two
+        rows are taken as independent. Rows marked DEGENERATE take no part.
+    """
+    base = next(row for row in rows if row.setting.family is Family.POLARITY and row.setting.value == 0.0)
+    of = {
+        family: [base, *(row for row in rows if row.setting.family is family and row is not base)] for family in _NAMES
+    }
+    said = [_against(of[Family.POLARITY], of[family], family) for family in (Family.PSI, Family.NORM)]
+    said.append(_beyond(of[Family.POLARITY], base))
+    said.extend(_balance(of[family], base, family) for family in _NAMES)
+    said.append(_distance(rows, base))
+    return tuple(sentence for sentence in said if sentence)
+
+
+def _against(polarity: Sequence[Row], others: Sequence[Row], family: Family) -> str:
+    if len(others) < 2 or len(polarity) < 2:
+        return ""
+    name = _NAMES[family]
+    levels = compared(front_of(polarity), front_of(others))
+    if not levels:
+        return f"Polarity and {name} reach no recall in common at which their precision could be compared."
+    worse = [level for level in levels if level.score < -SIGNIFICANT]
+    better = [level for level in levels if level.score > SIGNIFICANT]
+    tally = (
+        f"{name} is more precise at {len(worse)}, polarity at {len(better)}, and "
+        f"{len(levels) - len(worse) - len(better)} are within two standard errors"
+    )
+    if worse and better:
+        end = "which of the two is better depends on the recall wanted"
+    elif worse:
+        end = f"{name} is better here"
+    elif better:
+        end = "polarity is better here"
+    else:
+        end = "neither is better here"
+    example = max([level for level in levels if level.point] or levels, key=lambda level: abs(level.score))
+    return f"{_example(example, name)} Of {_levels(len(levels))} compared, {tally}: {end}."
+
+
+def _example(level: Level, name: str) -> str:
+    left, right = level.around
+    rhos = sorted({left.setting.value, right.setting.value})
+    where = f"rho {rhos[0]:g}" if len(rhos) == 1 else f"rho between {rhos[0]:g} and {rhos[1]:g}"
+    which = name
+    if level.point is not None:
+        trained = level.point.setting.family is Family.POLARITY
+        which = "the generator as trained" if trained else f"{name} {level.point.setting.value:g}"
+    return (
+        f"At a recall of {level.recall:.3f} or more, {which} reaches precision {level.other:.3f} where polarity "
+        f"({where}) reaches {level.polarity:.3f} (standard error of the difference {level.error:.3f})."
+    )
+
+
+def _levels(count: int) -> str:
+    return "1 level of recall" if count == 1 else f"{count} levels of recall"
+
+
+def _beyond(polarity: Sequence[Row], base: Row) -> str:
+    """What polarity reaches above the recall of the generator as trained, where truncation cannot go."""
+    above = [
+        row
+        for row in polarity
+        if row is not base
+        and row.result is not Result.DEGENERATE
+        and _differs(row.recall, base.recall)
+        and row.recall.value > base.recall.value
+    ]
+    if not above:
+        return f"No rho raises recall above the {base.recall.value:.3f} as trained beyond two standard errors."
+    best = max(above, key=lambda row: row.recall.value)
+    return (
+        f"Recall above that as trained ({base.recall.value:.3f}): {best.setting.name} reaches {_written(best.recall)}, "
+        f"at precision {_written(best.precision)} against {base.precision.value:.3f}."
+    )
+
+
+def _balance(rows: Sequence[Row], base: Row, family: Family) -> str:
+    others = [row for row in rows if row is not base and row.result is not Result.DEGENERATE]
+    if not others:
+        return ""
+    name = _NAMES[family]
+    name = name[0].upper() + name[1:]
+    lowest, highest = (pick(others, key=lambda row: row.tv.value) for pick in (min, max))
+    lowers = lowest.tv.value < base.tv.value and _differs(lowest.tv, base.tv)
+    raises = highest.tv.value > base.tv.value and _differs(highest.tv, base.tv)
+    parts = []
+    if lowers:
+        parts.append(
+            f"lowers the total variation of class shares to uniform from {_written(base.tv)} as trained to "
+            f"{_written(lowest.tv)} at {lowest.setting.name}{_mark(lowest)}, where precision goes from "
+            f"{base.precision.value:.3f} to {lowest.precision.value:.3f} and the mean top probability from "
+            f"{base.top_probability.value:.3f} to {lowest.top_probability.value:.3f}"
+        )
+    else:
+        parts.append(f"nowhere lowers the total variation of class shares ({_written(base.tv)} as trained)")
+    if raises:
+        parts.append(f"raises it to {_written(highest.tv)} at {highest.setting.name}{_mark(highest)}")
+    return f"{name} {' and '.join(parts)}."
+
+
+def _distance(rows: Sequence[Row], base: Row) -> str:
+    draws = [row for row in rows if row.setting.family is not Family.REAL and row.result is not Result.DEGENERATE]
+    nearest = min(draws, key=lambda row: row.frechet.value, default=base)
+    if nearest is base or not _differs(nearest.frechet, base.frechet):
+        return f"No row has a smaller Frechet distance than the generator as trained ({_written(base.frechet, 2)})."
+    return (
+        f"The smallest Frechet distance is that of {nearest.setting.name}, {_written(nearest.frechet, 2)} against "
+        f"{_written(base.frechet, 2)} as trained."
+    )
+
+
+def _differs(one: Interval, other: Interval) -> bool:
+    return abs(one.value - other.value) > SIGNIFICANT * float(np.hypot(one.error, other.error))
+
+
+def _written(interval: Interval, digits: int = 3) -> str:
+    return f"{interval.value:.{digits}f} ({interval.low:.{digits}f} to {interval.high:.{digits}f})"
+
+
+def _mark(row: Row) -> str:
+    return "" if row.result is Result.OK else f" (marked {row.result})"
