@@ -1,73 +1,98 @@
-"""Fronts of precision against recall, and which of two reaches the higher precision at as much recall."""
+"""Fronts of one figure against another, and which of two reaches the higher one at as much of the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.row import Row
 from magnet_service.sampling import Result
 
-__all__ = ["Front", "Level", "compared", "front_of"]
+__all__ = ["DENSITY", "PRECISION", "SIGNIFICANT", "Front", "Level", "Trade", "compared", "front_of"]
 
 SIGNIFICANT = 2.0
-"""Standard errors beyond which two precisions are told apart."""
+"""Standard errors beyond which two figures are told apart."""
+
+
+class Trade(NamedTuple):
+    """Two figures of a row, of both of which more is better.
+
+    Attributes:
+        across: how much of the reference is reached.
+        up: how near to it the draws are.
+    """
+
+    across: Literal["recall", "coverage"]
+    up: Literal["precision", "density"]
+
+    def of(self, row: Row) -> tuple[Interval, Interval]:
+        """Both figures of a row."""
+        return getattr(row, self.across), getattr(row, self.up)
+
+
+PRECISION = Trade("recall", "precision")
+DENSITY = Trade("coverage", "density")
 
 
 @dataclass(frozen=True)
 class Front:
-    """The rows of one family that no other row of it beats in both precision and recall, by ascending recall.
+    """The rows of one family that no other row of it beats in both figures, by ascending `across`.
 
     Attributes:
+        trade: the figures.
         rows: two rows or more make a curve.
     """
 
+    trade: Trade
     rows: tuple[Row, ...]
 
     @property
-    def recalls(self) -> list[float]:
-        """Recall of each row."""
-        return [row.recall.value for row in self.rows]
+    def places(self) -> list[float]:
+        """`across` of each row."""
+        return [self.trade.of(row)[0].value for row in self.rows]
 
-    def at(self, recall: float) -> tuple[float, float]:
-        """Precision that the front reaches at a recall of this or more, up to its highest, and its standard error.
+    def at(self, place: float) -> tuple[float, float]:
+        """`up` that the front reaches at this much of `across` or more, up to its most, and its standard error.
 
-        Linear between rows, and that of the first row below it. The error is that of the precision, interpolated,
-        and that of the recall times the slope.
+        Linear between rows, and that of the first row below it. The error is that of `up`, interpolated, and that of
+        `across` times the slope.
         """
-        recalls = self.recalls
-        precision = float(np.interp(recall, recalls, [row.precision.value for row in self.rows]))
-        error = float(np.interp(recall, recalls, [row.precision.error for row in self.rows]))
-        sideways = float(np.interp(recall, recalls, [row.recall.error for row in self.rows]))
-        first, second = self.around(recall)
-        run = second.recall.value - first.recall.value
-        slope = (second.precision.value - first.precision.value) / run if run else 0.0
-        return precision, float(np.hypot(error, slope * sideways))
+        both = [self.trade.of(row) for row in self.rows]
+        places = self.places
+        height = float(np.interp(place, places, [up.value for _, up in both]))
+        error = float(np.interp(place, places, [up.error for _, up in both]))
+        sideways = float(np.interp(place, places, [across.error for across, _ in both]))
+        (first, low), (second, high) = (self.trade.of(row) for row in self.around(place))
+        run = second.value - first.value
+        slope = (high.value - low.value) / run if run else 0.0
+        return height, float(np.hypot(error, slope * sideways))
 
-    def around(self, recall: float) -> tuple[Row, Row]:
-        """The rows on both sides of a recall; the same row twice at a row's own recall, or on a front of one."""
-        recalls = self.recalls
-        right = min(int(np.searchsorted(recalls, recall)), len(recalls) - 1)
-        if recalls[right] == recall or right == 0:
+    def around(self, place: float) -> tuple[Row, Row]:
+        """The rows on both sides of a place; one row twice at its own place, and outside of the front."""
+        places = self.places
+        right = min(int(np.searchsorted(places, place)), len(places) - 1)
+        if places[right] <= place or right == 0:
             return self.rows[right], self.rows[right]
         return self.rows[right - 1], self.rows[right]
 
 
 @dataclass(frozen=True)
 class Level:
-    """Two fronts at one recall.
+    """Two fronts at one place.
 
     Attributes:
-        recall: the least that is asked for.
-        polarity, other: their precisions.
+        place: the least that is asked of `across`.
+        polarity, other: `up` of each.
         error: standard error of the difference, the two taken as independent.
-        point: the row of the other front whose recall this is; None where it is a row of polarity's.
+        point: the row of the other front whose place this is; None where it is a row of polarity's.
         around: the rows of polarity's front on both sides.
     """
 
-    recall: float
+    place: float
     polarity: float
     other: float
     error: float
@@ -76,41 +101,46 @@ class Level:
 
     @property
     def score(self) -> float:
-        """Difference in standard errors: above 0 where polarity is more precise."""
+        """Difference in standard errors: above 0 where polarity is higher."""
         difference = self.polarity - self.other
-        return difference / self.error if self.error else float(np.sign(difference)) * np.inf if difference else 0.0
+        if not self.error:
+            return float(np.sign(difference)) * np.inf if difference else 0.0
+        return difference / self.error
 
 
-def front_of(rows: Sequence[Row]) -> Front:
+def front_of(rows: Sequence[Row], trade: Trade = PRECISION) -> Front:
     """The front of some rows; DEGENERATE ones take no part.
 
     Arguments:
         rows: of one family, the generator as trained among them.
+        trade: the figures.
 
     Returns:
-        The rows that no other beats, by ascending recall and so by descending precision.
+        The rows that no other beats, by ascending `across` and so by descending `up`.
 
     Raises:
         Nothing.
 
     Accuracy: exact comparisons of estimates; the best of noisy rows is a little optimistic, for every family alike.
     """
-    alive = [row for row in rows if row.result is not Result.DEGENERATE]
+    alive = [(trade.of(row), row) for row in rows if row.result is not Result.DEGENERATE]
     best: list[Row] = []
-    for row in sorted(alive, key=lambda row: (-row.recall.value, -row.precision.value)):
-        if not best or row.precision.value > best[-1].precision.value:
+    highest = -np.inf
+    for (_, up), row in sorted(alive, key=lambda item: (-item[0][0].value, -item[0][1].value)):
+        if up.value > highest:
             best.append(row)
-    return Front(tuple(reversed(best)))
+            highest = up.value
+    return Front(trade, tuple(reversed(best)))
 
 
 def compared(polarity: Front, other: Front) -> list[Level]:
-    """Compares two fronts at every recall that one of them has a row at and the other reaches or surpasses.
+    """Compares two fronts at every place that one of them has a row at and the other reaches or surpasses.
 
     Arguments:
-        polarity, other: fronts of two families.
+        polarity, other: fronts of two families in the same figures.
 
     Returns:
-        Levels by ascending recall; rows that are on both fronts are left out.
+        Levels by ascending place; rows that are on both fronts are left out.
 
     Raises:
         Nothing.
@@ -119,15 +149,15 @@ def compared(polarity: Front, other: Front) -> list[Level]:
     """
     if not polarity.rows or not other.rows:
         return []
-    high = min(polarity.recalls[-1], other.recalls[-1])
+    most = min(polarity.places[-1], other.places[-1])
     common = {id(row) for row in polarity.rows} & {id(row) for row in other.rows}
     candidates = [(row, None) for row in polarity.rows] + [(row, row) for row in other.rows]
     levels = []
     for row, point in candidates:
-        recall = row.recall.value
-        if id(row) in common or recall > high:
+        place = polarity.trade.of(row)[0].value
+        if id(row) in common or place > most:
             continue
-        (mine, mine_error), (others, others_error) = polarity.at(recall), other.at(recall)
+        (mine, mine_error), (others, others_error) = polarity.at(place), other.at(place)
         error = float(np.hypot(mine_error, others_error))
-        levels.append(Level(recall, mine, others, error, point, polarity.around(recall)))
-    return sorted(levels, key=lambda level: level.recall)
+        levels.append(Level(place, mine, others, error, point, polarity.around(place)))
+    return sorted(levels, key=lambda level: level.place)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image
 
-from magnet_service.evaluation.fronts import front_of
+from magnet_service.evaluation.fronts import PRECISION, Trade, front_of
 from magnet_service.evaluation.request import Family
 from magnet_service.evaluation.row import Row
 from magnet_service.sampling import Result
@@ -34,11 +34,12 @@ _DPI = 110
 _LARGEST_TILE = 64  # pixels of an image in a contact sheet
 
 
-def pareto_plot(rows: Sequence[Row]) -> bytes:
-    """Precision against recall: every row with its interval, the front of each family as a line.
+def pareto_plot(rows: Sequence[Row], trade: Trade = PRECISION) -> bytes:
+    """Precision against recall, or density against coverage: every row with its intervals, fronts as lines.
 
     Arguments:
         rows: of an evaluation.
+        trade: the figures.
 
     Returns:
         A PNG file.
@@ -54,20 +55,20 @@ def pareto_plot(rows: Sequence[Row]) -> bytes:
         some = [row for row in rows if row.setting.family is family]
         if not some:
             continue
-        _points(panel, some, "recall", "precision", family)
+        _points(panel, some, trade.across, trade.up, family)
         if family is not Family.REAL:
-            front = front_of([*some, *([] if base in some else [base])]).rows
+            front = front_of([*some, *([] if base in some else [base])], trade).rows
             panel.plot(
-                [row.recall.value for row in front],
-                [row.precision.value for row in front],
+                [trade.of(row)[0].value for row in front],
+                [trade.of(row)[1].value for row in front],
                 color=_COLOURS[family],
                 linewidth=1.2,
                 alpha=0.6,
                 zorder=1,
             )
-    panel.set_xlabel("recall")
-    panel.set_ylabel("precision")
-    panel.set_title("precision against recall, 95 % intervals; lines are fronts", fontsize=10)
+    panel.set_xlabel(trade.across)
+    panel.set_ylabel(trade.up)
+    panel.set_title(f"{trade.up} against {trade.across}, 95 % intervals; lines are fronts", fontsize=10)
     panel.legend(fontsize=8)
     return _png(figure)
 

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from magnet_service.evaluation.evaluate import Evaluated, Evaluation
+from magnet_service.evaluation.fronts import DENSITY
 from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.pictures import balance_plot, contact_sheet, pareto_plot, share_plot
 from magnet_service.evaluation.request import Family
@@ -67,6 +68,7 @@ def report(evaluated: Evaluated) -> str:
         _section("How it was measured", _facts(found)),
         _section("Figures", _legend() + _table(found.rows)),
         _section("Precision against recall", _picture(pareto_plot(found.rows), "precision against recall")),
+        _section("Density against coverage", _picture(pareto_plot(found.rows, DENSITY), "density against coverage")),
         _section("Balance", _picture(balance_plot(found.rows), "total variation against mean top probability")),
         _section("Class shares", _shares(found)),
     ]

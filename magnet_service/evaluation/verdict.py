@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magnet_service.evaluation.fronts import SIGNIFICANT, Level, compared, front_of
+from magnet_service.evaluation.fronts import DENSITY, PRECISION, SIGNIFICANT, Front, Level, Trade, compared, front_of
 from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.request import Family
 from magnet_service.evaluation.row import Row
@@ -36,54 +36,68 @@ def verdict(rows: Sequence[Row]) -> tuple[str, ...]:
     of = {
         family: [base, *(row for row in rows if row.setting.family is family and row is not base)] for family in _NAMES
     }
-    said = [_against(of[Family.POLARITY], of[family], family) for family in (Family.PSI, Family.NORM)]
+    said = [
+        _against(of[Family.POLARITY], of[family], family, trade)
+        for family in (Family.PSI, Family.NORM)
+        for trade in (PRECISION, DENSITY)
+    ]
     said.append(_beyond(of[Family.POLARITY], base))
     said.extend(_balance(of[family], base, family) for family in _NAMES)
     said.append(_distance(rows, base))
     return tuple(sentence for sentence in said if sentence)
 
 
-def _against(polarity: Sequence[Row], others: Sequence[Row], family: Family) -> str:
+def _against(polarity: Sequence[Row], others: Sequence[Row], family: Family, trade: Trade) -> str:
     if len(others) < 2 or len(polarity) < 2:
         return ""
     name = _NAMES[family]
-    levels = compared(front_of(polarity), front_of(others))
+    mine, theirs = front_of(polarity, trade), front_of(others, trade)
+    levels = compared(mine, theirs)
+    reach = _reach(mine, theirs, name, trade)
     if not levels:
-        return f"Polarity and {name} reach no recall in common at which their precision could be compared."
-    worse = [level for level in levels if level.score < -SIGNIFICANT]
-    better = [level for level in levels if level.score > SIGNIFICANT]
-    tally = (
-        f"{name} is more precise at {len(worse)}, polarity at {len(better)}, and "
-        f"{len(levels) - len(worse) - len(better)} are within two standard errors"
-    )
+        return f"Polarity and {name} differ at no {trade.across} that both reach.{reach}"
+    worse = sum(level.score < -SIGNIFICANT for level in levels)
+    better = sum(level.score > SIGNIFICANT for level in levels)
     if worse and better:
-        end = "which of the two is better depends on the recall wanted"
+        end = f"which of the two is better depends on the {trade.across} wanted"
     elif worse:
-        end = f"{name} is better here"
+        end = f"{name} is better where they differ"
     elif better:
-        end = "polarity is better here"
+        end = "polarity is better where they differ"
     else:
         end = "neither is better here"
-    example = max([level for level in levels if level.point] or levels, key=lambda level: abs(level.score))
-    return f"{_example(example, name)} Of {_levels(len(levels))} compared, {tally}: {end}."
+    example = max(levels, key=lambda level: (abs(level.score), level.point is not None))
+    counted = f"{len(levels)} {'level' if len(levels) == 1 else 'levels'} of {trade.across}"
+    return (
+        f"{_example(example, name, trade)} Of {counted} compared, {name} has the higher {trade.up} at {worse}, polarity "
+        f"at {better}, and {len(levels) - worse - better} are within two standard errors: {end}.{reach}"
+    )
 
 
-def _example(level: Level, name: str) -> str:
-    left, right = level.around
-    rhos = sorted({left.setting.value, right.setting.value})
+def _example(level: Level, name: str, trade: Trade) -> str:
+    rhos = sorted({row.setting.value for row in level.around})
     where = f"rho {rhos[0]:g}" if len(rhos) == 1 else f"rho between {rhos[0]:g} and {rhos[1]:g}"
     which = name
     if level.point is not None:
         trained = level.point.setting.family is Family.POLARITY
         which = "the generator as trained" if trained else f"{name} {level.point.setting.value:g}"
     return (
-        f"At a recall of {level.recall:.3f} or more, {which} reaches precision {level.other:.3f} where polarity "
-        f"({where}) reaches {level.polarity:.3f} (standard error of the difference {level.error:.3f})."
+        f"At a {trade.across} of {level.place:.3f} or more, {which} reaches {trade.up} {level.other:.3f} where "
+        f"polarity ({where}) reaches {level.polarity:.3f} (standard error of the difference {level.error:.3f})."
     )
 
 
-def _levels(count: int) -> str:
-    return "1 level of recall" if count == 1 else f"{count} levels of recall"
+def _reach(polarity: Front, other: Front, name: str, trade: Trade) -> str:
+    """Which of two fronts goes on where the other has ended."""
+    (most, up), (others, others_up) = (trade.of(front.rows[-1]) for front in (polarity, other))
+    if not _differs(most, others):
+        return ""
+    ends = [("polarity", most, up), (name, others, others_up)]
+    (short, least, _), (long, farthest, height) = sorted(ends, key=lambda end: end[1].value)
+    return (
+        f" Only {long} reaches a {trade.across} of {farthest.value:.3f}, at {trade.up} {height.value:.3f}; the most of "
+        f"{short} is {least.value:.3f}."
+    )
 
 
 def _beyond(polarity: Sequence[Row], base: Row) -> str:
