@@ -58,18 +58,16 @@ class Front:
     def at(self, place: float) -> tuple[float, float]:
         """`up` that the front reaches at this much of `across` or more, up to its most, and its standard error.
 
-        Linear between rows, and that of the first row below it. The error is that of `up`, interpolated, and that of
-        `across` times the slope.
+        Linear between rows, and that of the first row below it. The error is that of `up`, interpolated, and the most
+        that the height changes within one standard error of `across`: on a steep front nobody knows which row counts.
         """
         both = [self.trade.of(row) for row in self.rows]
         places = self.places
-        height = float(np.interp(place, places, [up.value for _, up in both]))
+        heights = [up.value for _, up in both]
         error = float(np.interp(place, places, [up.error for _, up in both]))
-        sideways = float(np.interp(place, places, [across.error for across, _ in both]))
-        (first, low), (second, high) = (self.trade.of(row) for row in self.around(place))
-        run = second.value - first.value
-        slope = (high.value - low.value) / run if run else 0.0
-        return height, float(np.hypot(error, slope * sideways))
+        aside = float(np.interp(place, places, [across.error for across, _ in both]))
+        height, left, right = (float(np.interp(x, places, heights)) for x in (place, place - aside, place + aside))
+        return height, float(np.hypot(error, max(abs(left - height), abs(right - height))))
 
     def around(self, place: float) -> tuple[Row, Row]:
         """The rows on both sides of a place; one row twice at its own place, and outside of the front."""

@@ -88,10 +88,10 @@ class EvaluationRequest:
     def __post_init__(self) -> None:
         """Refuses what can never be answered."""
         if not all(math.isfinite(rho) for rho in self.rhos):
-            raise InvalidInput("rho: write finite numbers, 0 for the generator as trained", field="rho")
+            raise InvalidInput("--rho: write finite numbers, 0 for the generator as trained", field="rho")
         for values, field in ((self.psis, "psi"), (self.keeps, "keep")):
             if not all(0.0 < value < 1.0 for value in values):
-                raise InvalidInput(f"{field}: write numbers above 0 and below 1; rho 0 stands for 1", field=field)
+                raise InvalidInput(f"--{field}: write numbers above 0 and below 1; rho 0 stands for 1", field=field)
         if not LEAST_COUNT <= self.count <= MOST_COUNT:
             raise InvalidInput(f"count is {self.count}: write {LEAST_COUNT} to {MOST_COUNT:,}", field="count")
         if self.top_k < 0:

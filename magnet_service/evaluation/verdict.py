@@ -69,8 +69,8 @@ def _against(polarity: Sequence[Row], others: Sequence[Row], family: Family, tra
     example = max(levels, key=lambda level: (abs(level.score), level.point is not None))
     counted = f"{len(levels)} {'level' if len(levels) == 1 else 'levels'} of {trade.across}"
     return (
-        f"{_example(example, name, trade)} Of {counted} compared, {name} has the higher {trade.up} at {worse}, polarity "
-        f"at {better}, and {len(levels) - worse - better} are within two standard errors: {end}.{reach}"
+        f"{_example(example, name, trade)} Of {counted} compared, {name} has the higher {trade.up} at {worse}, "
+        f"polarity at {better}, and {len(levels) - worse - better} are within two standard errors: {end}.{reach}"
     )
 
 

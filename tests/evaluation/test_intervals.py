@@ -21,7 +21,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     """Share above 1.2 of N(1, 1), by 1,500 draws from banks of 500: about 330 distinct rows, ESS near 180."""
     rng = np.random.default_rng(0)
     truth = float(norm.sf(1.2, loc=1.0))
-    repeats, held, naive = 300, 0, 0
+    repeats, held, naive = 200, 0, 0
     for repeat in range(repeats):
         drawn = resampled(rng, 1.0, 500, 1_500)
         above = (drawn > 1.2).astype(float)

@@ -65,7 +65,8 @@ def test_between_rows_it_is_linear_and_below_them_flat() -> None:
     assert front.at(0.5)[0] == pytest.approx(0.85)
     assert front.at(0.5)[1] == pytest.approx(np.hypot(0.005, 0.5 * 0.005))
     assert front.at(0.1) == (0.9, pytest.approx(0.005))
-    assert front.at(0.6) == (0.8, pytest.approx(0.005))
+    # At the end it may be the row before that counts.
+    assert front.at(0.6) == (0.8, pytest.approx(np.hypot(0.005, 0.5 * 0.005)))
 
 
 @pytest.mark.parametrize(
