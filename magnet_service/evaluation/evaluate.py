@@ -81,7 +81,7 @@ class Evaluated:
         evaluation: the figures.
         layout: of an image, as the generator's card says.
         value_range: of its numbers.
-        images: by the setting's name, at most `SHOWN`.
+        images: draws by the setting's name, at most `SHOWN`; no real image is kept, since reports are passed on.
     """
 
     evaluation: Evaluation
@@ -98,7 +98,6 @@ class _Compared:
     words: str
     rows: int
     apart: Judged | None = None
-    shown: Float32[np.ndarray, "rows ..."] | None = None
 
 
 def evaluate(
@@ -166,10 +165,8 @@ def evaluate(
             )
         )
         shown[setting.name] = drawn.images[:SHOWN]
-    if against.apart is not None and against.shown is not None:
-        apart = Setting(Family.REAL, 0.0)
-        rows.append(_row_of_real(apart, against.apart, against.reference, judge, request))
-        shown[apart.name] = against.shown
+    if against.apart is not None:
+        rows.append(_row_of_real(Setting(Family.REAL, 0.0), against.apart, against.reference, judge, request))
     return Evaluated(_evaluation(ground, judge, against, rows), held.card.layout, held.card.value_range, shown)
 
 
@@ -218,7 +215,6 @@ def _against_real(ground: Ground, judge: ImageClassifier, images: Float[np.ndarr
         words,
         len(rest),
         held_apart if apart else None,
-        images[order[:SHOWN]].astype(np.float32) if apart else None,
     )
 
 

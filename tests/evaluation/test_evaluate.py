@@ -88,8 +88,8 @@ def test_a_report_of_fashion_needs_nothing_but_itself(evaluated: Evaluated, tmp_
     assert [item.name for item in path.parent.iterdir()] == ["report.html"]
     pictures, words = read(path.read_text(encoding="utf-8"))
     assert path.stat().st_size < 1_500_000
-    # Four plots, and a sheet of four rows of ten for each of the six points.
-    assert len(pictures) == 4 + 6
+    # Four plots, and a sheet of four rows of ten for each of the five points; real images are not passed on.
+    assert len(pictures) == 4 + 5
     assert {picture.size for picture in pictures[4:]} == {(280, 112)}
     for sentence in (*found.verdict, found.reference, *found.labels, found.bank_id, found.features[0]):
         assert sentence in words
