@@ -12,30 +12,50 @@ from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.row import Row
 from magnet_service.sampling import Result
 
-__all__ = ["DENSITY", "PRECISION", "SIGNIFICANT", "Front", "Level", "Trade", "compared", "front_of"]
+__all__ = [
+    "BALANCE",
+    "DENSITY",
+    "FRECHET",
+    "PRECISION",
+    "SIGNIFICANT",
+    "Front",
+    "Level",
+    "Trade",
+    "compared",
+    "front_of",
+]
 
 SIGNIFICANT = 2.0
 """Standard errors beyond which two figures are told apart."""
 
 
 class Trade(NamedTuple):
-    """Two figures of a row, of both of which more is better.
+    """Two figures of a row that are bought with one another.
 
     Attributes:
-        across: how much of the reference is reached.
-        up: how near to it the draws are.
+        across: more of it is better.
+        up: more of it is better, or less where `falls`.
+        words: `up` in words.
+        digits: to write of it.
+        falls: whether less is better; `of` then has it below zero, so that more is better of both.
     """
 
-    across: Literal["recall", "coverage"]
-    up: Literal["precision", "density"]
+    across: Literal["recall", "coverage", "precision"]
+    up: Literal["precision", "density", "frechet", "tv"]
+    words: str
+    digits: int = 3
+    falls: bool = False
 
     def of(self, row: Row) -> tuple[Interval, Interval]:
-        """Both figures of a row."""
-        return getattr(row, self.across), getattr(row, self.up)
+        """Both figures of a row, the larger the better."""
+        across, up = getattr(row, self.across), getattr(row, self.up)
+        return across, Interval(-up.value, -up.high, -up.low) if self.falls else up
 
 
-PRECISION = Trade("recall", "precision")
-DENSITY = Trade("coverage", "density")
+PRECISION = Trade("recall", "precision", "precision")
+DENSITY = Trade("coverage", "density", "density")
+FRECHET = Trade("precision", "frechet", "Frechet distance", digits=1, falls=True)
+BALANCE = Trade("precision", "tv", "total variation to uniform", falls=True)
 
 
 @dataclass(frozen=True)

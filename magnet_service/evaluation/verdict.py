@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magnet_service.evaluation.fronts import DENSITY, PRECISION, SIGNIFICANT, Front, Level, Trade, compared, front_of
+from magnet_service.evaluation.fronts import (
+    BALANCE,
+    DENSITY,
+    FRECHET,
+    PRECISION,
+    SIGNIFICANT,
+    Front,
+    Level,
+    Trade,
+    compared,
+    front_of,
+)
 from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.request import Family
 from magnet_service.evaluation.row import Row
@@ -39,7 +50,7 @@ def verdict(rows: Sequence[Row]) -> tuple[str, ...]:
     said = [
         _against(of[Family.POLARITY], of[family], family, trade)
         for family in (Family.PSI, Family.NORM)
-        for trade in (PRECISION, DENSITY)
+        for trade in (PRECISION, DENSITY, FRECHET, BALANCE)
     ]
     said.append(_beyond(of[Family.POLARITY], base))
     said.extend(_balance(of[family], base, family) for family in _NAMES)
@@ -56,22 +67,29 @@ def _against(polarity: Sequence[Row], others: Sequence[Row], family: Family, tra
     reach = _reach(mine, theirs, name, trade)
     if not levels:
         return f"Polarity and {name} differ at no {trade.across} that both reach.{reach}"
-    worse = sum(level.score < -SIGNIFICANT for level in levels)
-    better = sum(level.score > SIGNIFICANT for level in levels)
-    if worse and better:
-        end = f"which of the two is better depends on the {trade.across} wanted"
-    elif worse:
-        end = f"{name} is better where they differ"
-    elif better:
-        end = "polarity is better where they differ"
-    else:
-        end = "neither is better here"
+    worse = [level for level in levels if level.score < -SIGNIFICANT]
+    better = [level for level in levels if level.score > SIGNIFICANT]
+    even = len(levels) - len(worse) - len(better)
     example = max(levels, key=lambda level: (abs(level.score), level.point is not None))
     counted = f"{len(levels)} {'level' if len(levels) == 1 else 'levels'} of {trade.across}"
+    more = f"the {'lower' if trade.falls else 'higher'} {trade.words}"
     return (
-        f"{_example(example, name, trade)} Of {counted} compared, {name} has the higher {trade.up} at {worse}, "
-        f"polarity at {better}, and {len(levels) - worse - better} are within two standard errors: {end}.{reach}"
+        f"{_example(example, name, trade)} Of {counted} compared, {name} has {more} at {len(worse)}, polarity at "
+        f"{len(better)}, and {even} are within two standard errors: {_end(worse, better, name, trade)}.{reach}"
     )
+
+
+def _end(worse: Sequence[Level], better: Sequence[Level], name: str, trade: Trade) -> str:
+    if not worse and not better:
+        return "neither is better here"
+    if not worse or not better:
+        return f"{name if worse else 'polarity'} is better where they differ"
+    theirs, mine = sorted(level.place for level in worse), sorted(level.place for level in better)
+    if theirs[0] > mine[-1]:
+        return f"{name} is better at a {trade.across} of {theirs[0]:.3f} and more, polarity at {mine[-1]:.3f} and less"
+    if mine[0] > theirs[-1]:
+        return f"polarity is better at a {trade.across} of {mine[0]:.3f} and more, {name} at {theirs[-1]:.3f} and less"
+    return f"which of the two is better depends on the {trade.across} wanted"
 
 
 def _example(level: Level, name: str, trade: Trade) -> str:
@@ -81,9 +99,10 @@ def _example(level: Level, name: str, trade: Trade) -> str:
     if level.point is not None:
         trained = level.point.setting.family is Family.POLARITY
         which = "the generator as trained" if trained else f"{name} {level.point.setting.value:g}"
+    theirs, mine, error = (f"{abs(value):.{trade.digits}f}" for value in (level.other, level.polarity, level.error))
     return (
-        f"At a {trade.across} of {level.place:.3f} or more, {which} reaches {trade.up} {level.other:.3f} where "
-        f"polarity ({where}) reaches {level.polarity:.3f} (standard error of the difference {level.error:.3f})."
+        f"At a {trade.across} of {level.place:.3f} or more, {which} reaches {trade.words} {theirs} where polarity "
+        f"({where}) reaches {mine} (standard error of the difference {error})."
     )
 
 
@@ -95,8 +114,8 @@ def _reach(polarity: Front, other: Front, name: str, trade: Trade) -> str:
     ends = [("polarity", most, up), (name, others, others_up)]
     (short, least, _), (long, farthest, height) = sorted(ends, key=lambda end: end[1].value)
     return (
-        f" Only {long} reaches a {trade.across} of {farthest.value:.3f}, at {trade.up} {height.value:.3f}; the most of "
-        f"{short} is {least.value:.3f}."
+        f" Only {long} reaches a {trade.across} of {farthest.value:.3f}, at {trade.words} "
+        f"{abs(height.value):.{trade.digits}f}; the most of {short} is {least.value:.3f}."
     )
 
 

@@ -97,7 +97,22 @@ def test_fronts_that_cross_are_mixed() -> None:
         row(Family.NORM, 0.8, recall=0.61, precision=0.75),
         row(Family.NORM, 0.5, recall=0.41, precision=0.90),
     ]
-    assert "depends on the recall wanted" in verdict(rows)[0]
+    said = verdict(rows)[0]
+    assert "Jacobian-norm truncation is better at a recall of 0.400 and more, polarity" not in said
+    assert "polarity is better at a recall of 0.600 and more, Jacobian-norm truncation at 0.410 and less" in said
+
+
+def test_of_distance_and_imbalance_less_is_better() -> None:
+    rows = [
+        BASE,
+        row(Family.POLARITY, -1.0, recall=0.6, precision=0.8, tv=0.5, frechet=30.0),
+        row(Family.POLARITY, 1.0, recall=0.8, precision=0.6, tv=0.2, frechet=15.0),
+        row(Family.PSI, 0.7, recall=0.6, precision=0.8, tv=0.3, frechet=12.5),
+    ]
+    said = verdict(rows)
+    assert "psi 0.7 reaches Frechet distance 12.5 where polarity (rho -1) reaches 30.0" in said[2]
+    assert "truncation psi is better where they differ" in said[2]
+    assert "truncation psi is better at a precision of 0.800 and more, polarity at 0.600 and less" in said[3]
 
 
 def test_what_only_one_of_them_reaches_is_said() -> None:
