@@ -140,8 +140,8 @@ def evaluate(
     judge = open_classifier(classifier, held.generator.output_shape, held.card.labels)
     images = None if real is None else read_images(real, held.generator.output_shape, held.card.value_range)
     if images is not None:
-        check_rows(len(images), request.neighbours, "real images", "real")
-    check_rows(request.count, request.neighbours, "draws", "count")
+        check_rows(len(images), request.neighbours, "real images", "real", times=2)
+    check_rows(request.count, request.neighbours, "draws", "count", times=2)
     ground = prepared(registry, reference, request, on_rows)
     against = _against_real(ground, judge, images) if images is not None else _against_itself(ground, judge)
     rows, shown = [], {}

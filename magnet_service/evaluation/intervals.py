@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -117,10 +118,11 @@ def jackknife(
         seed: 0 or more.
 
     Returns:
-        Each figure of all draws, with its interval.
+        Each figure of all draws, with its interval; ends that are NaN where fewer than two groups gave a figure, as of
+        draws that repeat a single latent. Of fewer latents than groups each is a group.
 
     Raises:
-        InvalidInput: fewer than two groups, or distinct latents fewer than groups; field `groups`.
+        InvalidInput: fewer than two groups; field `groups`.
 
     Accuracy: an estimate from G values, itself off by about 1 / sqrt(2 G) of its width; the reference is taken as
         fixed, so that its own noise, common to all draws compared with it, is not in the interval.
@@ -129,17 +131,17 @@ def jackknife(
         Shao, Wu, Ann. Statist. 17 (1989) (the delete-d jackknife).
     """
     count = int(distinct.max()) + 1
-    if groups < 2 or count < groups:
-        raise InvalidInput(
-            f"{count} distinct latents in {groups} groups: write 2 groups or more, and no more than latents",
-            field="groups",
-        )
+    if groups < 2:
+        raise InvalidInput(f"groups is {groups}: write 2 or more", field="groups")
+    groups = min(groups, count)
     order = np.random.default_rng([seed, 1]).permutation(count)
     group_of = (order % groups)[distinct]
     whole = statistic(np.ones(len(distinct), dtype=bool))
-    parts = [statistic(group_of != group) for group in range(groups)]
+    parts = [statistic(group_of != group) for group in range(groups)] if groups > 1 else []
     found = {}
     for name, value in whole.items():
-        error = float(np.sqrt((groups - 1) * np.var([part[name] for part in parts])))
+        known = np.array([part[name] for part in parts])
+        known = known[np.isfinite(known)]
+        error = float(np.sqrt((len(known) - 1) * np.var(known))) if len(known) > 1 else math.nan
         found[name] = Interval(value, value - _NORMAL * error, value + _NORMAL * error)
     return found

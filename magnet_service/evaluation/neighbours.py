@@ -43,14 +43,31 @@ def check_installed() -> None:
         ) from error
 
 
-def check_rows(rows: int, neighbours: int, what: str, field: str) -> None:
-    """InvalidInput where rows are too few for k nearest neighbours: each needs k others and one more."""
+def check_rows(rows: int, neighbours: int, what: str, field: str, *, times: int = 1) -> None:
+    """InvalidInput where rows are too few for k nearest neighbours.
+
+    Arguments:
+        rows: how many there are.
+        neighbours: k.
+        what: the rows, in words.
+        field: at fault.
+        times: how many times as many are needed as the bare minimum, each row's k others and one more; 2 where some are
+            left out in turn to find the error.
+
+    Returns:
+        Nothing.
+
+    Raises:
+        InvalidInput: too few rows (`field`), or k below 1 (field `neighbours`).
+
+    Accuracy: exact.
+    """
     if neighbours < 1:
         raise InvalidInput(f"neighbours is {neighbours}: write 1 or more", field="neighbours")
-    if rows < neighbours + 2:
+    if rows < times * (neighbours + 2):
         raise InvalidInput(
-            f"{what} are {rows}, and {neighbours} nearest neighbours need {neighbours + 2} at least: give more of them "
-            f"or write fewer neighbours",
+            f"{what} are {rows}, and {neighbours} nearest neighbours need {times * (neighbours + 2)} at least: give more "
+            f"of them or write fewer neighbours",
             field=field,
         )
 

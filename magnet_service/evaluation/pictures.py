@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from magnet_service.evaluation.fronts import PRECISION, Trade, front_of
+from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.request import Family
 from magnet_service.evaluation.row import Row
 from magnet_service.sampling import Result
@@ -167,8 +168,8 @@ def _points(panel: Axes, rows: Sequence[Row], across: str, up: str, family: Fami
         panel.errorbar(
             x.value,
             y.value,
-            xerr=[[max(x.value - x.low, 0.0)], [max(x.high - x.value, 0.0)]],
-            yerr=[[max(y.value - y.low, 0.0)], [max(y.high - y.value, 0.0)]],
+            xerr=_reach(x),
+            yerr=_reach(y),
             fmt=_MARKERS[family],
             color=_COLOURS[family],
             markerfacecolor="white" if hollow else _COLOURS[family],
@@ -186,6 +187,11 @@ def _points(panel: Axes, rows: Sequence[Row], across: str, up: str, family: Fami
                 fontsize=7,
                 color=_COLOURS[family],
             )
+
+
+def _reach(interval: Interval) -> list[list[float]]:
+    """What an interval reaches to both sides; nothing where it is not known, or ends beyond its value."""
+    return [[np.fmax(interval.value - interval.low, 0.0)], [np.fmax(interval.high - interval.value, 0.0)]]
 
 
 def _base(rows: Sequence[Row]) -> Row:

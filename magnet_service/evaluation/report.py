@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import tempfile
 from collections.abc import Iterable
@@ -184,6 +185,8 @@ def _sheets(evaluated: Evaluated) -> str:
 def _cell(interval: Interval | None, digits: int) -> str:
     if interval is None:
         return "-"
+    if math.isnan(interval.low):
+        return f"{interval.value:.{digits}f}"
     low, high = (f"{bound:.{digits}f}" for bound in (interval.low, interval.high))
     return f"{interval.value:.{digits}f} <small>{low}..{high}</small>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from magnet_service.evaluation.classifier import Judged
 from magnet_service.evaluation.frechet import Moments, frechet_distance, moments
 from magnet_service.evaluation.intervals import Interval, bootstrap_weights, jackknife, percentiles
-from magnet_service.evaluation.neighbours import compare
+from magnet_service.evaluation.neighbours import Neighbourhoods, compare
 from magnet_service.evaluation.request import Setting
 from magnet_service.evaluation.shares import class_shares, kl_to_uniform, total_variation
 from magnet_service.sampling import Result
@@ -101,7 +102,7 @@ def row_of(
         The row.
 
     Raises:
-        InvalidInput: too few rows for the nearest neighbours or for the jackknife.
+        InvalidInput: no neighbours, or a reference too small for them.
         Refused: the extra `evaluate` is not installed.
 
     Accuracy: estimates. Shares, tv, kl, top probability and norm have bootstrap percentiles over distinct latents;
@@ -123,8 +124,14 @@ def row_of(
     near = min(len(reference.features), len(distinct))
 
     def against(mask: Bool[np.ndarray, " rows"]) -> dict[str, float]:
-        found = compare(reference.features[:near], judged.features[:near][mask[:near]], neighbours)
-        return {**vars(found), "frechet": frechet_distance(moments(judged.features[mask]), reference.moments)}
+        some = judged.features[:near][mask[:near]]
+        # Draws that repeat a few latents leave next to nothing where one of them is left out: then nothing is known.
+        unknown = Neighbourhoods(math.nan, math.nan, math.nan, math.nan)
+        found = compare(reference.features[:near], some, neighbours) if len(some) >= neighbours + 2 else unknown
+        distance = math.nan
+        if mask.sum() > 1:
+            distance = frechet_distance(moments(judged.features[mask]), reference.moments)
+        return {**vars(found), "frechet": distance}
 
     # Jacobians of rank 0 have no logarithm; they count for nothing in the mean.
     norm = None

@@ -159,6 +159,18 @@ def test_other_layouts_and_priors(registry: Registry, tmp_path: Path, name: str)
     assert [picture.mode for picture in pictures[4:]] == (["RGB"] * 2 if name == "colour" else [])
 
 
+def test_draws_that_are_one_draw_repeated_are_a_row_and_no_error(registry: Registry, classifier: Path) -> None:
+    request = EvaluationRequest(rhos=(-200.0,), psis=(), keeps=(), count=100, bank_rows=128, top_k=2)
+    found = evaluate(registry, "grey", request, classifier)
+    row = found.evaluation.rows[0]
+    assert (row.result, row.distinct) == (Result.DEGENERATE, 1)
+    assert np.isnan(row.precision.low)
+    assert (row.tv.low, row.tv.value, row.tv.high) == (0.5, 0.5, 0.5)
+    _, words = read(report(found))
+    assert "nan" not in words
+    assert "rho -200" not in " ".join(found.evaluation.verdict)
+
+
 def test_norms_of_fresh_draws_and_of_the_bank_are_of_the_latents_drawn(registry: Registry) -> None:
     request = EvaluationRequest(rhos=(0.5,), psis=(0.5,), keeps=(0.5,), count=100, bank_rows=128, top_k=2)
     ground = prepared(registry, "grey", request)
@@ -195,10 +207,13 @@ def test_requests_that_cannot_be(changed: dict[str, object], field: str) -> None
 
 
 def test_too_few_real_images_and_too_large_a_k(registry: Registry, classifier: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "real.npz", images=np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8))
-    with pytest.raises(InvalidInput, match="real images are 6, and 5 nearest neighbours need 7") as caught:
+    np.savez(tmp_path / "real.npz", images=np.random.default_rng(0).integers(0, 256, (13, 8, 8), dtype=np.uint8))
+    with pytest.raises(InvalidInput, match="real images are 13, and 5 nearest neighbours need 14") as caught:
         evaluate(registry, "grey", EvaluationRequest(count=100), classifier, tmp_path / "real.npz")
     assert caught.value.field == "real"
+    with pytest.raises(InvalidInput, match="draws are 100, and 49 nearest neighbours need 102") as caught:
+        evaluate(registry, "grey", EvaluationRequest(count=100, neighbours=49), classifier)
+    assert caught.value.field == "count"
     with pytest.raises(InvalidInput, match="write 1 to 6") as caught:
         evaluate(registry, "grey", EvaluationRequest(count=100, bank_rows=64, top_k=7), classifier)
     assert caught.value.field == "top_k"

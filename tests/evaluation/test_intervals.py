@@ -71,8 +71,13 @@ def test_the_jackknife_finds_the_error_of_a_mean(copies: int) -> None:
     assert np.mean(squares) == pytest.approx(1 / 120, rel=0.1)
 
 
-@pytest.mark.parametrize(("latents", "groups"), [(9, 10), (5, 1)])
-def test_a_jackknife_of_too_few_latents_is_refused(latents: int, groups: int) -> None:
-    with pytest.raises(InvalidInput, match="distinct latents") as caught:
-        jackknife(lambda mask: {"n": float(mask.sum())}, np.arange(latents), groups, 0)
+def test_few_latents_are_groups_of_their_own_and_of_one_nothing_is_known() -> None:
+    values = np.array([0.0, 0.0, 3.0, 6.0])
+    found = jackknife(lambda mask: {"mean": values[mask].mean()}, np.array([0, 0, 1, 2]), 10, 0)["mean"]
+    left_out = np.array([4.5, 2.0, 1.0])
+    assert found.error == pytest.approx(np.sqrt(2 / 3 * np.square(left_out - left_out.mean()).sum()))
+    alone = jackknife(lambda mask: {"mean": 7.0}, np.zeros(5, int), 10, 0)["mean"]
+    assert (alone.value, np.isnan(alone.low), np.isnan(alone.high)) == (7.0, True, True)
+    with pytest.raises(InvalidInput, match="write 2 or more") as caught:
+        jackknife(lambda mask: {"mean": 7.0}, np.arange(5), 1, 0)
     assert caught.value.field == "groups"
