@@ -66,8 +66,8 @@ def check_rows(rows: int, neighbours: int, what: str, field: str, *, times: int 
         raise InvalidInput(f"neighbours is {neighbours}: write 1 or more", field="neighbours")
     if rows < times * (neighbours + 2):
         raise InvalidInput(
-            f"{what} are {rows}, and {neighbours} nearest neighbours need {times * (neighbours + 2)} at least: give more "
-            f"of them or write fewer neighbours",
+            f"{what} are {rows}, and {neighbours} nearest neighbours need {times * (neighbours + 2)} at least: give "
+            f"more of them or write fewer neighbours",
             field=field,
         )
 
