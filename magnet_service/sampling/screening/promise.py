@@ -51,7 +51,7 @@ def promises(
         pool:   e_p = E_q[e^t]^2 / E_q[e^2t]                 share of a pool that counts
         exact:  e_s = E_q[v^rho]^2 / (E_q[e^t] E_q[v^2rho e^-t])     share of the choices that counts
         SCREENED:        1 / ESS = 1 / (n e_p) + 1 / (m e_s),   n / d + m = evaluations, by `shared_out`
-        SCREENED_CHAIN:  ESS = m e_s / tau,   tau = 150 m / (0.4 n)
+        SCREENED_CHAIN:  1 / ESS = 1 / (0.4 n / 150) + 1 / (m e_s),   n / d = m
 
     Where the tail of e^t over the bank is so heavy (k-hat above 0.7) that its ESS would not grow with the pool, the
     pool counts for no more than the bank did.
@@ -97,9 +97,9 @@ def promises(
     ]
     half = Budget(int(evaluations / 2.0) // LEAST_CHAIN_EXACT * LEAST_CHAIN_EXACT, int(evaluations / 2.0 * columns))
     if walks and half.exact >= LEAST_CHAIN_EXACT and half.forwards >= LEAST_CHAIN_FORWARDS:
-        time = max(1.0, _CHAIN_STATES * half.exact / (_CHAIN_KEPT * half.forwards))
-        ess = half.exact * counted / time
-        reason = f"{counted:.1%} of {half.exact:,} states of chains count, about {time:.1f} states for one draw"
+        apart = _CHAIN_KEPT * half.forwards / _CHAIN_STATES
+        ess = 1.0 / (1.0 / apart + 1.0 / (half.exact * counted)) if counted else 0.0
+        reason = f"chains of {half.forwards:,} steps count for {apart:,.0f}, {counted:.1%} of {half.exact:,} states do"
         found.append(Promise(Method.SCREENED_CHAIN, ess, half, reason))
     return tuple(found)
 
