@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from magnet_service.sampling.screening.chains import LEAST_CHAIN_EXACT, LEAST_CH
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Budget
 
-__all__ = ["Promise", "promises", "shared_out"]
+__all__ = ["Promise", "better", "promises", "shared_out"]
 
 _LEAST_SHARE = 0.1
 _CHAIN_STATES = 150.0
@@ -102,6 +103,27 @@ def promises(
         reason = f"chains of {half.forwards:,} steps count for {apart:,.0f}, {counted:.1%} of {half.exact:,} states do"
         found.append(Promise(Method.SCREENED_CHAIN, ess, half, reason))
     return tuple(found)
+
+
+def better(each: Sequence[Promise], bank_ess: float, min_ess: float = 0.0) -> Promise | None:
+    """The promise of the largest ESS; None where the bank's own rows, which cost nothing, count for no less.
+
+    Arguments:
+        each: what the methods promise, at least one.
+        bank_ess: ESS of the bank's rows.
+        min_ess: effective rows asked for: a bank that has fewer gives way to any method.
+
+    Returns:
+        The promise, or None for the bank.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        Exact comparisons.
+    """
+    best = max(each, key=lambda promise: promise.ess)
+    return None if bank_ess >= max(best.ess, min_ess) else best
 
 
 def shared_out(evaluations: float, columns: float, pool_share: float, counted: float) -> Budget:
