@@ -33,13 +33,13 @@ RUNS = 40
 ANSWERS = 4000
 # One alpha for this file, shared by all its tests (Bonferroni).
 EACH = 0.001 / (3 * (len(RHOS) + len(FAR)) + 3 * len(RHOS) + 2)
-POWER = 9.0
+POWER = 8.0
 """Standard errors between the means of log v at rho and at 1.05 rho that a power test is given evaluations for."""
 
 CHAINS = {True: Budget(256, 8192), False: Budget(1024, 32_768)}
 QUICK = {(RESAMPLE, -2.0), (SCREENED, -2.0), (CHAIN, 1.0)}
-# A chain's power at half a unit would take many minutes: the shift is a sixteenth of that at two.
-POWERS = [(method, rho) for method in METHODS for rho in RHOS if method is not CHAIN or abs(rho) >= 1.0]
+# Chains take minutes at 2, and at a half the shift of the means is a sixteenth of that.
+POWERS = [(method, rho) for method in METHODS for rho in RHOS if method is not CHAIN or abs(rho) == 2.0]
 LOGS = [tile.log_volume for tile in rings_tiles()] if FOLDER.is_dir() else []
 
 
@@ -150,7 +150,7 @@ def test_far_out_the_screened_ones_follow_the_law_too(method: Method, rho: float
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
-    return bank_of(tmp_path_factory.mktemp("rings"), *rings(), 20_000)
+    return bank_of(tmp_path_factory.mktemp("rings"), *rings(), 500)
 
 
 @pytest.mark.parametrize("rho", FAR)
@@ -159,7 +159,7 @@ def test_far_out_a_small_bank_says_that_it_cannot(rho: float, bank: Bank) -> Non
     logs = rho * np.array(LOGS)
     powers = np.exp(logs - logs.max())
     share = float((areas @ powers) ** 2 / (areas @ powers**2) / areas.sum())
-    rows = min(int(25.0 / share), len(bank.rows()))
+    rows = min(int(25.0 / share), len(bank.rows()))  # a law of one tiny tile would need a million
     request = SampleRequest(count=100, seed=1, rho=rho, top_k=2, manifold=bank.spec.manifold)
     draw = draw_of(bank, bank.spec.base_law, request, bank.rows(rows))
     assert draw.diagnostics.ess < 50.0
