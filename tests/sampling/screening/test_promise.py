@@ -76,6 +76,10 @@ def test_the_figures_are_plain_sums_over_the_banks_rows(
     expected = shared_out(20_000.0, 3.0, e_p, e_s)
     assert abs(screened.budget.exact - expected.exact) <= 1
     pool, choices = screened.budget.forwards * e_p, screened.budget.exact * e_s
+    # A heavy tail at rho = -1 and k = 3: the pool counts for no more than the bank.
+    dead = "no more for its size" in screened.reason
+    assert dead == (rho == -1.0 and base == PRIOR)
+    pool = min(pool, len(known) * e_p) if dead else pool
     assert screened.ess == pytest.approx(1.0 / (1.0 / pool + 1.0 / choices), rel=1e-9)
     assert chain.method is Method.SCREENED_CHAIN
     assert chain.budget == Budget(9984, 30_000)
@@ -90,6 +94,13 @@ def test_rows_of_low_rank_count_for_nothing(rho: float, k: int, lame_rows: Rows,
     screened = promises(lame_surrogate, Weights(lame_rows, PRIOR, PRIOR), rho, k, 500.0, PRIOR)[0]
     pool, choices = screened.budget.forwards * e_p, screened.budget.exact * e_s
     assert screened.ess == pytest.approx(1.0 / (1.0 / pool + 1.0 / choices), rel=1e-9)
+
+
+def test_a_bank_without_a_row_that_counts_promises_nothing(known: Rows, learned: Surrogate) -> None:
+    away = Ball(3, radius=1e-6)
+    found = promises(learned, Weights(known, away, PRIOR), 1.0, 2, 20_000.0, away)
+    assert [one.ess for one in found] == [0.0, 0.0]
+    assert found[0].budget.evaluations(3) == pytest.approx(20_000.0)
 
 
 def test_a_pool_of_a_heavy_tail_counts_for_no_more_than_the_bank(known: Rows, learned: Surrogate) -> None:
