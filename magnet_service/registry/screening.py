@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from magnet_service.errors import DamagedData, Refused
+from magnet_service.errors import DamagedData, InvalidInput, MagnetError, Refused
 from magnet_service.generator import Precision
 from magnet_service.geometry import Engine, stamp
 from magnet_service.registry.banks import BankShelf
@@ -23,7 +23,7 @@ from magnet_service.sampling.screening.draw import ScreenedDraw, screened_draw
 from magnet_service.sampling.screening.fitting import LEAST_ROWS, MOST_ROWS, fitting
 from magnet_service.sampling.screening.keeping import Keeping
 from magnet_service.sampling.screening.moves import walkable
-from magnet_service.sampling.screening.promise import Promise, better, promises
+from magnet_service.sampling.screening.promise import Promise, better, least_chain_evaluations, promises
 from magnet_service.sampling.screening.screened import Screened
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Budget, Target
@@ -282,8 +282,7 @@ def _chosen(
     if request.method.screens:
         named = next((promise for promise in each if promise.method is request.method), None)
         if named is None:
-            why = "chains need a law that they can walk over and more evaluations: write SCREENED"
-            raise Refused(f"method {request.method} is not possible here: {why}", field="method", reason="NO_CHAIN")
+            raise _no_chain(found.law)
         return named, ""
     ess = found.weights.ess(rho, k)
     best = better(each, ess, request.min_ess)
@@ -306,6 +305,20 @@ def _no_surrogate(bank_id: str) -> Refused:
         "screened draw first, or use method RESAMPLE.",
         field="method",
         reason="NO_SURROGATE",
+    )
+
+
+def _no_chain(law: Law) -> MagnetError:
+    if not walkable(law):
+        return Refused(
+            f"no chain walks over {law.to_text()}: use method SCREENED, whose pool is drawn from it.",
+            field="method",
+            reason="NO_CHAIN",
+        )
+    return InvalidInput(
+        f"chains need {least_chain_evaluations(law.columns):,} evaluations here: write so many or more, or method "
+        "SCREENED.",
+        field="budget.evaluations",
     )
 
 

@@ -18,7 +18,7 @@ from magnet_service.sampling.screening.chains import LEAST_CHAIN_EXACT, LEAST_CH
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Budget
 
-__all__ = ["Promise", "better", "promises", "shared_out"]
+__all__ = ["Promise", "better", "least_chain_evaluations", "promises", "shared_out"]
 
 _LEAST_SHARE = 0.1
 _CHAIN_STATES = 150.0
@@ -97,7 +97,7 @@ def promises(
         )
     ]
     half = Budget(int(evaluations / 2.0) // LEAST_CHAIN_EXACT * LEAST_CHAIN_EXACT, int(evaluations / 2.0 * columns))
-    if walks and half.exact >= LEAST_CHAIN_EXACT and half.forwards >= LEAST_CHAIN_FORWARDS:
+    if walks and evaluations >= least_chain_evaluations(law.columns):
         apart = _CHAIN_KEPT * half.forwards / _CHAIN_STATES
         ess = 1.0 / (1.0 / apart + 1.0 / (half.exact * counted)) if counted else 0.0
         reason = f"chains of {half.forwards:,} steps count for {apart:,.0f}, {counted:.1%} of {half.exact:,} states do"
@@ -124,6 +124,16 @@ def better(each: Sequence[Promise], bank_ess: float, min_ess: float = 0.0) -> Pr
     """
     best = max(each, key=lambda promise: promise.ess)
     return None if bank_ess >= max(best.ess, min_ess) else best
+
+
+def least_chain_evaluations(columns: int) -> int:
+    """Evaluations from which half of them feeds chains, half the states kept.
+
+    Example:
+        >>> least_chain_evaluations(16)
+        1024
+    """
+    return 2 * max(LEAST_CHAIN_EXACT, -(-LEAST_CHAIN_FORWARDS // columns))
 
 
 def shared_out(evaluations: float, columns: float, pool_share: float, counted: float) -> Budget:
