@@ -38,19 +38,19 @@ from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNorma
 from magnet_service.sampling.law_text import from_text, parse_law
 from magnet_service.sampling.mapping import bound, prior_law
 from magnet_service.sampling.mixture import MixtureDraw, places_of
+from magnet_service.sampling.outlook import CellOutlook, MethodOutlook, Need, outlook
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
 from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
 from magnet_service.sampling.pushforward import Pushforward
+from magnet_service.sampling.reach import Reach, reach_in_words, reaches
 from magnet_service.sampling.readiness import make_draws_ready
 from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
 from magnet_service.sampling.resolved import Method, Resolved
+from magnet_service.sampling.spectrum import EffectiveRank, Spectrum, spectrum_of
 
 __all__ = [
-    "MAX_COUNT",
-    "RHO_GRID",
-    "SHARD_ROWS",
     "Accuracy",
     "Ball",
     "Bank",
@@ -61,15 +61,20 @@ __all__ = [
     "Box",
     "Cache",
     "Cell",
+    "CellOutlook",
     "ClassBank",
     "Diagnostics",
     "DirectDraw",
     "Draw",
+    "EffectiveRank",
     "ExportedFile",
     "ImportedBank",
     "Law",
+    "MAX_COUNT",
     "Method",
+    "MethodOutlook",
     "MixtureDraw",
+    "Need",
     "NormBoundedNormal",
     "Normal",
     "OfficialFile",
@@ -78,13 +83,17 @@ __all__ = [
     "Preset",
     "Progress",
     "Pushforward",
+    "RHO_GRID",
+    "Reach",
     "RecordedError",
     "ResampledDraw",
     "Resolved",
     "Result",
     "RhoChoice",
     "Rows",
+    "SHARD_ROWS",
     "SampleRequest",
+    "Spectrum",
     "Sphere",
     "Store",
     "Stream",
@@ -111,16 +120,20 @@ __all__ = [
     "make_draws_ready",
     "needed_ess",
     "new_operation_name",
+    "outlook",
     "pareto_khat",
     "parse_law",
     "places_of",
     "preset_base",
     "prior_law",
     "probe_latents",
+    "reach_in_words",
+    "reaches",
     "read_official",
     "resolve",
     "resolve_classes",
     "shortfall",
+    "spectrum_of",
     "this_process",
     "truncated",
     "uniform_domain",
