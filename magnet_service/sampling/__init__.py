@@ -51,6 +51,9 @@ from magnet_service.sampling.resolved import Method, Resolved
 from magnet_service.sampling.spectrum import EffectiveRank, Spectrum, spectrum_of
 
 __all__ = [
+    "MAX_COUNT",
+    "RHO_GRID",
+    "SHARD_ROWS",
     "Accuracy",
     "Ball",
     "Bank",
@@ -70,7 +73,6 @@ __all__ = [
     "ExportedFile",
     "ImportedBank",
     "Law",
-    "MAX_COUNT",
     "Method",
     "MethodOutlook",
     "MixtureDraw",
@@ -83,7 +85,6 @@ __all__ = [
     "Preset",
     "Progress",
     "Pushforward",
-    "RHO_GRID",
     "Reach",
     "RecordedError",
     "ResampledDraw",
@@ -91,7 +92,6 @@ __all__ = [
     "Result",
     "RhoChoice",
     "Rows",
-    "SHARD_ROWS",
     "SampleRequest",
     "Spectrum",
     "Sphere",

@@ -21,9 +21,9 @@ _ELSE = "draw by method SCREENED, or use a smaller |rho| or top_k"
 class Need(StrEnum):
     """What it takes to draw at one (rho, k).
 
-    NONE: nothing, the bank supports it. ROWS: a larger bank, of a size that can be told. UNCERTAIN: a larger bank, of a
-    size that this one cannot tell, as its weights have too heavy a tail. OUT_OF_REACH: more rows than any bank may have.
-    FIXED: more rows than an imported bank has, which cannot grow. LOW_RANK: a smaller k, whatever the rows.
+    NONE: nothing, the bank supports it. ROWS: a larger bank, of a size that can be told. UNCERTAIN: a larger bank, of
+    a size that this one cannot tell, as its weights have too heavy a tail. OUT_OF_REACH: more rows than any bank may
+    have. FIXED: more rows than an imported bank has, which cannot grow. LOW_RANK: a smaller k, whatever the rows.
     """
 
     NONE = "NONE"
@@ -60,7 +60,7 @@ class CellOutlook:
     Attributes:
         cell: figures of the bank's weights.
         need: what it takes.
-        rows_needed: rows of a bank with an ESS of 200 there, rounded up to two digits; None where no number can be told.
+        rows_needed: rows of a bank with an ESS of 200 there, rounded up to two digits; None where none can be told.
         lognormal_log10_rows: log10 of those rows if log v_k were normal under the base law, by its standard deviation
             alone; None where there is none, and where more rows are of no use.
         remedy: one sentence; empty where the bank supports it.
@@ -81,7 +81,7 @@ class CellOutlook:
 
 
 def supports(cell: Cell) -> bool:
-    """Whether a bank supports a draw: ESS >= 200, k-hat < 0.7 or absent, and at rho < 0 rank >= k on 99 % of the rows."""
+    """Whether a bank supports a draw: ESS >= 200, k-hat < 0.7 or absent, at rho < 0 rank >= k on 99 % of the rows."""
     if cell.rho < 0.0 and cell.low_rank_share > LOW_RANK_LIMIT:
         return False  # a draw there is refused
     return cell.ess >= SUPPORT_ESS and (cell.khat is None or cell.khat < KHAT_LIMIT)
@@ -192,5 +192,5 @@ def _lognormal(weights: Weights, cell: Cell, sd: float) -> float | None:
 def _rounded(rows: float) -> int:
     if rows < 100.0:
         return math.ceil(rows)
-    step = 10 ** (math.floor(math.log10(rows)) - 1)
+    step = int(10 ** (math.floor(math.log10(rows)) - 1))
     return math.ceil(rows / step - 1e-9) * step

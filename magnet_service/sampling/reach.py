@@ -77,11 +77,8 @@ def reach_in_words(found: Sequence[Reach], *, can_grow: bool = True) -> str:
     parts = [f"k = {one.k}: rho {one.low:g} to {one.high:g}" for one in found if one.low < one.high]
     if parts:
         return f"Supported here (ESS >= {SUPPORT_ESS:.0f}, k-hat < {KHAT_LIMIT:g}): {'; '.join(parts)}."
-    larger = "build a larger bank, or try" if can_grow else "try"
-    return (
-        f"No rho of this grid next to 0 has an ESS of {SUPPORT_ESS:.0f} and k-hat below {KHAT_LIMIT:g}: {larger} smaller "
-        "|rho| and top_k."
-    )
+    instead = "build a larger bank, or try smaller |rho| and top_k" if can_grow else "try smaller |rho| and top_k"
+    return f"No rho of this grid next to 0 has an ESS of {SUPPORT_ESS:.0f} and k-hat below {KHAT_LIMIT:g}: {instead}."
 
 
 def _reach(column: Sequence[Cell], sign: float) -> tuple[float, float | None]:
