@@ -15,7 +15,7 @@ __all__ = ["METHODS", "MOST_ROWS", "CellOutlook", "MethodOutlook", "Need", "outl
 MOST_ROWS = 10_000_000_000
 """The largest bank that a build may be asked for."""
 
-_ELSE = "draw by method SCREENED, or use a smaller |rho| or top_k"
+_ELSE = "method SCREENED, or a smaller |rho| or top_k"
 
 
 class Need(StrEnum):
@@ -135,7 +135,9 @@ def _judged(weights: Weights, cell: Cell, sd: float, can_grow: bool) -> CellOutl
         return CellOutlook(cell, Need.LOW_RANK, None, None, _of_low_rank(weights, cell), methods)
     lack = _lack(cell)
     if not can_grow:
-        remedy = f"{lack}, and an imported bank cannot grow: {_ELSE}"
+        remedy = (
+            f"{lack}, and an imported bank cannot grow: a smaller |rho| or top_k, or method SCREENED of its generator"
+        )
         return CellOutlook(cell, Need.FIXED, None, None, remedy, methods)
     guess = _lognormal(weights, cell, sd)
     if _tail_is_light(cell):
@@ -143,7 +145,7 @@ def _judged(weights: Weights, cell: Cell, sd: float, can_grow: bool) -> CellOutl
         if rows <= MOST_ROWS:
             return CellOutlook(cell, Need.ROWS, rows, guess, f"{lack}: a bank of about {rows:,} rows", methods)
         return CellOutlook(
-            cell, Need.OUT_OF_REACH, rows, guess, f"{lack}: out of reach by resampling, {_ELSE}", methods
+            cell, Need.OUT_OF_REACH, rows, guess, f"{lack}: out of reach by resampling; {_ELSE}", methods
         )
     if guess is None or 10.0 ** min(guess, 300.0) <= len(weights.rows):
         # No figure, or one that this bank has reached already: its law is heavier than that.

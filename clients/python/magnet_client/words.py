@@ -12,9 +12,11 @@ __all__ = [
     "BaseWord",
     "ColorWord",
     "ConditionLike",
+    "EffectiveRankWord",
     "EstimatorWord",
     "ImagesWord",
     "ManifoldWord",
+    "NeedWord",
     "PrecisionWord",
     "PresetWord",
     "SpaceWord",
@@ -24,6 +26,8 @@ PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
 ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
+EffectiveRankWord: TypeAlias = Literal["singular_values", "squares"]
+NeedWord: TypeAlias = Literal["none", "rows", "uncertain", "out_of_reach", "fixed", "low_rank"]
 EstimatorWord: TypeAlias = Literal["vertices", "frame", "ball"]
 ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]
 """A condition: a label of a class, its index, or a vector."""
