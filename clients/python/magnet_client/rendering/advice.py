@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,14 @@ _NUMBERED = (20, 24)
 
 _KHAT_LIMIT = 0.7
 
+_TICKS, _WIDTH = 8.3, 12.5
+"""Points of numbers beside axes, and inches of the figure: in a narrower one letters take the same share of it."""
+
 
 def draw_advice(found: Advice, path: str | os.PathLike[str] | None, width: float | None, dpi: float) -> Figure:
     """Draw the panels; as `Advice.render`."""
     suffix_of(path)
-    width = 12.5 if width is None else width
+    width = _WIDTH if width is None else width
     figure = new_figure(width, 0.6 * width)
     figure.suptitle(_title(found), fontsize="medium")
     parts: Any = figure.subfigures(1, 2, width_ratios=(1.0, 1.55))
@@ -48,7 +52,17 @@ def draw_advice(found: Advice, path: str | os.PathLike[str] | None, width: float
         right.legend(
             handles=handles, loc="outside lower center", ncols=1, fontsize="small", frameon=False, handletextpad=0.6
         )
+    _shrink(figure, width / _WIDTH)
     return written(figure, path, dpi)
+
+
+def _shrink(figure: Figure, scale: float) -> None:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text) if scale < 1.0 else ():
+        text.set_fontsize(float(text.get_fontsize()) * scale)
+    for axes in figure.axes:  # their own after all others: numbers that come later have that size too
+        axes.tick_params(labelsize=_TICKS * min(1.0, scale))
 
 
 def _title(found: Advice) -> str:
@@ -154,8 +168,8 @@ def _worth(axes: Axes, found: Advice) -> None:
             axes.text(
                 column, row, _compact(value), ha="center", va="center", fontsize=6.5, color="white" if dark else "black"
             )
-    axes.set_xticks(range(len(top_ks)), [str(top_k) for top_k in top_ks], fontsize="small")
-    axes.set_yticks(range(len(rhos)), [f"{rho:g}" for rho in rhos], fontsize="small")
+    axes.set_xticks(range(len(top_ks)), [str(top_k) for top_k in top_ks])
+    axes.set_yticks(range(len(rhos)), [f"{rho:g}" for rho in rhos])
     axes.set(xlabel="k, singular values counted", ylabel="rho, exponent of $v_k$")
     axes.set_title("Effective rows; inside the black line supported, hatched: k-hat $\\geq$ 0.7", fontsize="medium")
 
@@ -196,14 +210,19 @@ def _preset(axes: Axes, found: Advice, preset: PresetOutlook) -> Line2D:
         "markeredgewidth": 1.5 if not same else 0.8,
     }  # fmt: skip
     if not preset.problem and preset.rho:
-        x, y = _place(preset.top_k, found.top_ks), _place(preset.rho, found.rhos)
-        axes.plot([x + 0.34], [y + 0.33], zorder=6, clip_on=False, **look)
+        x, y = _place(preset.top_k, found.top_ks, 0.34), _place(preset.rho, found.rhos, 0.33)
+        if x is not None and y is not None:
+            axes.plot([x], [y], zorder=6, clip_on=False, **look)
     return Line2D([], [], label=_told(preset, same), **look)
 
 
-def _place(value: float, values: Sequence[float]) -> float:
-    order = np.argsort(values)
-    return float(np.interp(value, np.asarray(values, dtype=np.float64)[order], order.astype(np.float64)))
+def _place(value: float, values: Sequence[float], aside: float) -> float | None:
+    """In the corner of its own cell, on the border of two that it lies between, or nowhere."""
+    if value in values:
+        return values.index(value) + aside
+    if list(values) != sorted(values) or not values[0] < value < values[-1]:
+        return None
+    return bisect(values, value) - 0.5
 
 
 def _told(preset: PresetOutlook, same: bool) -> str:

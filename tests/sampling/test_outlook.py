@@ -1,0 +1,167 @@
+"""What it takes where a bank does not support a draw, and the supported ranges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from magnet_service.sampling import (
+    Ball,
+    CellOutlook,
+    Law,
+    Need,
+    Normal,
+    Rows,
+    Weights,
+    describe,
+    outlook,
+    reach_in_words,
+    reaches,
+    spectrum_of,
+)
+from tests.sampling.synthetic import rows_of
+
+PRIOR = Normal(3)
+RHOS = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+
+
+def judged(rows: Rows, *, base: Law = PRIOR, rhos: tuple[float, ...] = RHOS, **more: bool) -> tuple[CellOutlook, ...]:
+    weights = Weights(rows, base, PRIOR)
+    cells = describe(rows, base, PRIOR, rhos, range(1, rows.columns + 1))
+    return outlook(weights, cells, spectrum_of(weights).log_volume_sd, **more)
+
+
+def slow_ess(logs: np.ndarray) -> float:
+    weights = np.exp(logs.astype(np.float64) - logs.max())
+    return float(weights.sum() ** 2 / np.square(weights).sum())
+
+
+def test_verdicts_follow_the_figures() -> None:
+    rank = np.full(1200, 3)
+    rank[::50] = 2
+    found = judged(rows_of(PRIOR, 1200, [0.7, 1.2, 3.0], rank=rank))
+    seen = {one.need for one in found}
+    assert seen == {Need.NONE, Need.ROWS, Need.UNCERTAIN, Need.OUT_OF_REACH, Need.LOW_RANK}
+    for one in found:
+        cell = one.cell
+        light = cell.khat is None or cell.khat < 0.7
+        assert (one.need is Need.LOW_RANK) == (cell.rho < 0 and cell.k == 3)
+        if one.need is not Need.LOW_RANK:
+            assert one.supported == (cell.ess >= 200 and light)
+            assert (one.need is Need.ROWS) == (not one.supported and light)
+        assert bool(one.remedy) == (not one.supported)
+        assert [(method.method, method.ess, method.evaluations) for method in one.methods] == [
+            ("RESAMPLE", cell.ess, 0)
+        ]
+
+
+def test_a_larger_bank_of_the_rows_told_is_enough() -> None:
+    checked = 0
+    for spread, rho in ((1.6, 1.0), (1.0, 1.5), (0.9, -2.0)):
+        (one,) = judged(rows_of(PRIOR, 1000, [spread]), rhos=(rho,))
+        if one.need is Need.ROWS:
+            assert one.rows_needed is not None
+            assert f"{one.rows_needed:,} rows" in one.remedy
+            assert one.rows_needed == pytest.approx(1000 * 200 / one.cell.ess, rel=0.11)
+            ess = slow_ess(rho * rows_of(PRIOR, one.rows_needed, [spread]).log_volumes[:, 0])
+            assert 120 < ess < 400
+            checked += 1
+    assert checked >= 2
+
+
+def test_the_lognormal_figure_is_what_a_normal_log_volume_gives() -> None:
+    rows = rows_of(PRIOR, 8000, [0.7, 1.2, 3.0])
+    for one in judged(rows):
+        sd = rows.log_volumes[:, one.cell.k - 1].astype(np.float64).std()
+        expected = math.log10(200.0) + (one.cell.rho * sd) ** 2 / math.log(10.0)
+        assert one.lognormal_log10_rows == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_correction_and_rows_of_low_rank_count_in_the_lognormal_figure() -> None:
+    ball = Ball(3, radius=1.5)
+    rank = np.full(5000, 2)
+    rank[::4] = 1
+    rows = rows_of(PRIOR, 5000, [0.5, 0.5], rank=rank)
+    found = {(one.cell.rho, one.cell.k): one for one in judged(rows, base=ball, rhos=(0.0, 1.0))}
+    radius = np.linalg.norm(rows.latents.astype(np.float64), axis=1)
+    weights = np.where(radius <= 1.5, np.exp(radius**2 / 2), 0.0)
+    plain = weights.sum() ** 2 / np.square(weights).sum()
+    share = weights[rank >= 2].sum() / weights.sum()
+    logs, masses = rows.log_volumes[rank >= 2, 1].astype(np.float64), weights[rank >= 2]
+    centre = np.average(logs, weights=masses)
+    variance = np.average(np.square(logs - centre), weights=masses)
+    expected = 200.0 * 5000 / plain / share * math.exp(variance)
+    assert found[1.0, 2].lognormal_log10_rows == pytest.approx(math.log10(expected), rel=1e-6)
+    assert found[0.0, 2].lognormal_log10_rows == pytest.approx(math.log10(200.0 * 5000 / plain), rel=1e-6)
+
+
+def test_an_imported_bank_is_never_told_to_grow() -> None:
+    rows = rows_of(PRIOR, 900, [0.7, 1.2, 3.0])
+    found = judged(rows, can_grow=False)
+    assert {one.need for one in found} == {Need.NONE, Need.FIXED}
+    for one in found:
+        assert (one.rows_needed, "bank of about" in one.remedy) == (None, False)
+        assert ("imported bank cannot grow" in one.remedy) == (one.need is Need.FIXED)
+    assert {one.need for one in judged(rows)} > {Need.NONE, Need.ROWS}
+    nothing = reaches([one.cell for one in judged(rows_of(PRIOR, 50, [1.0]))])
+    assert "larger bank" in reach_in_words(nothing)
+    assert "larger bank" not in reach_in_words(nothing, can_grow=False)
+
+
+def test_low_rank_names_the_k_that_is_left() -> None:
+    rank = np.full(4000, 3)
+    rank[::20] = 1
+    found = [one for one in judged(rows_of(PRIOR, 4000, [0.1] * 3, rank=rank)) if one.need is Need.LOW_RANK]
+    assert {(one.cell.rho < 0, one.cell.k) for one in found} == {(True, 2), (True, 3)}
+    assert all("use top_k 1 or less" in one.remedy for one in found)
+    rank[::20] = 0
+    for one in judged(rows_of(PRIOR, 4000, [0.1] * 3, rank=rank), rhos=(-1.0,)):
+        assert "use rho >= 0" in one.remedy
+
+
+def test_weights_without_a_tail_to_judge() -> None:
+    """Few rows have no k-hat: at rho 0 they are alike, elsewhere the heaviest may all be missing."""
+    rows = rows_of(PRIOR, 20, [2.0])
+    zero, one = judged(rows, rhos=(0.0, 1.0))
+    assert zero.cell.khat is None
+    assert one.cell.khat is None
+    assert (zero.need, zero.rows_needed) == (Need.ROWS, 200)
+    assert (one.need, one.rows_needed) == (Need.UNCERTAIN, None)
+    assert "a tail too short to judge" in one.remedy
+
+
+def test_a_heavy_tail_that_no_normal_law_explains_gets_no_number() -> None:
+    rows = rows_of(PRIOR, 5000, [0.1])
+    volumes = rows.log_volumes.copy()
+    volumes[:, 0] = np.random.default_rng(0).exponential(0.75, 5000)  # weights of index 4 / 3
+    (one,) = judged(replace(rows, log_volumes=volumes), rhos=(1.0,))
+    assert one.cell.khat is not None
+    assert one.cell.khat >= 0.7
+    assert one.lognormal_log10_rows is not None
+    assert 10**one.lognormal_log10_rows < 5000
+    assert one.need is Need.UNCERTAIN
+    assert "normal" not in one.remedy
+
+
+def test_ranges_have_no_hole_and_say_what_is_beyond() -> None:
+    rows = rows_of(PRIOR, 3000, [0.7, 1.2, 3.0])
+    found = judged(rows)
+    ranges = reaches([one.cell for one in found], found)
+    assert [one.k for one in ranges] == [1, 2, 3]
+    for one in ranges:
+        column = {cell.cell.rho: cell for cell in found if cell.cell.k == one.k}
+        inside = [rho for rho in RHOS if one.low <= rho <= one.high]
+        assert all(column[rho].supported for rho in inside)
+        for told, rho in ((one.below, max([r for r in RHOS if r < one.low], default=None)),
+                          (one.above, min([r for r in RHOS if r > one.high], default=None))):  # fmt: skip
+            assert bool(told) == (rho is not None)
+            if rho is not None:
+                assert not column[rho].supported
+                assert told == f"rho {rho:g}: {column[rho].remedy}"
+    assert all(narrow.high <= wide.high for wide, narrow in pairwise(ranges))
+    words = reach_in_words(ranges)
+    assert f"k = 2: rho {ranges[1].low:g} to {ranges[1].high:g}" in words
