@@ -14,7 +14,7 @@ __all__ = ["LEVELS", "EffectiveRank", "Spectrum", "effective_ranks", "spectrum_o
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST_ROWS = 102_400
-_MOST_NUMBERS = 2**25
+_MOST_NUMBERS = 2**23
 
 
 class EffectiveRank(StrEnum):
@@ -34,7 +34,7 @@ class Spectrum:
     """Figures of a bank's first rows, weighted as the base law has them.
 
     Attributes:
-        rows: rows read: all, or as many of the first as 32 Mi singular values are, 102,400 at most.
+        rows: rows read: all, or as many of the first as have 8 Mi singular values, 102,400 at most.
         levels: of all quantiles below, ascending.
         log_sigma_mean: for i = 1.., mean of log sigma_i in nats over rows of rank >= i; NaN where there is none.
         log_sigma: for each level, quantiles of log sigma_i for i = 1.. in nats over all rows, -inf where the rank ends.
@@ -77,7 +77,7 @@ def spectrum_of(weights: Weights, definition: EffectiveRank = EffectiveRank.SING
         from the rows read.
 
     Cost:
-        One read of those rows and a sort for each column: 1 s for 100,000 rows of 64 columns.
+        One read of those rows and a sort for each column: 1.4 s and 0.3 GB for 100,000 rows of 64 columns.
 
     References:
         Roy, Vetterli, "The effective rank", EUSIPCO 2007. Humayun et al., arXiv 2408.08307.
