@@ -108,7 +108,7 @@ def test_advice_draws_its_picture(magnet: Magnet, tmp_path: Path) -> None:
         draw(magnet, [*words, *here], picture, expected)
 
 
-@pytest.mark.parametrize("page", (*PAGES, "advice.md"))
+@pytest.mark.parametrize("page", [*PAGES, "advice.md"])
 def test_pictures_and_pages_that_are_named_exist(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for name in re.findall(r"\]\(([^)#]+)(?:#.*?)?\)", text):
