@@ -11,10 +11,12 @@ import pytest
 
 from magnet_service.sampling import (
     Ball,
+    Cell,
     CellOutlook,
     Law,
     Need,
     Normal,
+    Result,
     Rows,
     Weights,
     describe,
@@ -165,3 +167,16 @@ def test_ranges_have_no_hole_and_say_what_is_beyond() -> None:
     assert all(narrow.high <= wide.high for wide, narrow in pairwise(ranges))
     words = reach_in_words(ranges)
     assert f"k = 2: rho {ranges[1].low:g} to {ranges[1].high:g}" in words
+
+
+def test_words_name_no_rho_that_is_refused_and_no_range_with_a_hole() -> None:
+    def cell(rho: float, k: int, ess: float = 500.0, low_rank_share: float = 0.0) -> Cell:
+        return Cell(rho, k, ess, 0.1, 0.01, low_rank_share, Result.OK)
+
+    rhos = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
+    deficient = [cell(rho, 2, low_rank_share=0.02) for rho in rhos]
+    hole = [cell(rho, 1, ess=100.0 if rho == 1.0 else 500.0) for rho in rhos]
+    words = reach_in_words(reaches([*hole, *deficient]))
+    assert "k = 1: rho -1 to 0.5;" in words
+    assert "k = 2: rho 0 to 2." in words
+    assert "larger bank" in reach_in_words(reaches([cell(rho, 1, ess=100.0) for rho in rhos]))
