@@ -15,6 +15,9 @@ __all__ = ["METHODS", "MOST_ROWS", "CellOutlook", "MethodOutlook", "Need", "outl
 MOST_ROWS = 10_000_000_000
 """The largest bank that a build may be asked for."""
 
+_MOST_LOG10 = 1e9
+"""Where figures end that say no more than that they are absurd: the square of a large rho is infinite."""
+
 _ELSE = "method SCREENED, or a smaller |rho| or top_k"
 
 
@@ -188,7 +191,8 @@ def _lognormal(weights: Weights, cell: Cell, sd: float) -> float | None:
     rows = math.log10(SUPPORT_ESS * len(weights.rows) / plain)
     # At rho = 0 no row is left out for its rank.
     left_out = -math.log10(usable) if cell.rho else 0.0
-    return rows + left_out + (cell.rho * sd) ** 2 / math.log(10.0)
+    spread = cell.rho * sd
+    return min(rows + left_out + spread * spread / math.log(10.0), _MOST_LOG10)
 
 
 def _rounded(rows: float) -> int:

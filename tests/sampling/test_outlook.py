@@ -149,6 +149,13 @@ def test_a_heavy_tail_that_no_normal_law_explains_gets_no_number() -> None:
     assert "normal" not in one.remedy
 
 
+def test_an_absurd_rho_is_out_of_reach() -> None:
+    for one in judged(rows_of(PRIOR, 500, [0.7, 1.2]), rhos=(-1e300, 1e6, 1e300)):
+        assert one.need is Need.OUT_OF_REACH
+        assert one.lognormal_log10_rows is not None
+        assert 1e9 >= one.lognormal_log10_rows > 1e8
+
+
 def test_ranges_have_no_hole_and_say_what_is_beyond() -> None:
     rows = rows_of(PRIOR, 3000, [0.7, 1.2, 3.0])
     found = judged(rows)
