@@ -13,6 +13,7 @@ from magnet_service.cli import (
     bank_files,
     bank_upkeep,
     distances,
+    evaluate,
     fields,
     generator,
     health,
@@ -49,6 +50,7 @@ app.command("distances")(distances.distances)
 app.command("region")(regions.region)
 app.command("rows")(regions.rows)
 app.command("patterns")(patterns.patterns)
+app.command("evaluate")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.command("health")(health.health)
 

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from magnet_client import Draw, DrawHeader, Result
-from magnet_client.words import ImagesWord, PresetWord
+from magnet_client.words import ImagesWord, MethodWord, PresetWord
 from magnet_service.cli.conditions import Condition, condition_of
 from magnet_service.cli.connection import connected
 from magnet_service.cli.options import (
@@ -69,7 +69,16 @@ def sample(
         float | None, typer.Option(help="Conditions a normal prior on |z| <= this.", rich_help_panel=_TARGET)
     ] = None,
     precision: Precision = "float32",
-    min_ess: Annotated[float, typer.Option(help="Least ESS of the server's k.", rich_help_panel=_TARGET)] = 0.0,
+    method: Annotated[
+        MethodWord,
+        typer.Option(help="From the bank, or by a surrogate where its ESS is too low.", rich_help_panel=_TARGET),
+    ] = "resample",
+    evaluations: Annotated[
+        float, typer.Option(help="What a screened draw may compute; 0 for 4000.", rich_help_panel=_TARGET)
+    ] = 0.0,
+    min_ess: Annotated[
+        float, typer.Option(help="Least ESS: a screened draw grows towards it.", rich_help_panel=_TARGET)
+    ] = 0.0,
     images: Annotated[
         ImagesWord | None, typer.Option(help="How images are sent; uint8 unless set.", rich_help_panel=_ANSWER)
     ] = None,
@@ -118,6 +127,8 @@ def sample(
             truncation_psi=truncation_psi,
             truncation_norm=truncation_norm,
             precision=precision,
+            method=method,
+            evaluations=evaluations,
             min_ess=min_ess,
             images=images or (None if generator is None else "uint8") if out is not None else None,
             latents=arrays or out is None,
@@ -148,7 +159,8 @@ def _print(draw: Draw, written: Path | None) -> None:
                 ("manifold", header.manifold),
                 ("precision", _precision(header)),
                 ("base", header.base),
-                ("method", header.method),
+                ("method", _because(header.method, header.method_reason)),
+                ("screening", _screening(header)),
                 ("bank", _bank(header)),
                 ("ESS", f"{number(header.ess, 0)} rows, largest weight {header.largest_weight:.4f}{_weakest(header)}"),
                 ("k-hat", number(header.khat)),
@@ -160,6 +172,21 @@ def _print(draw: Draw, written: Path | None) -> None:
     STDOUT.print(f"[bold {colour}]{header.result}[/] {escape(header.advice)}".rstrip())
     if written is not None:
         STDOUT.print(f"wrote {written}", markup=False, soft_wrap=True)
+
+
+def _screening(header: DrawHeader) -> str:
+    screening = header.screening
+    if screening is None:
+        return ""
+    parts = [f"{screening.exact:,} exact evaluations, {screening.forwards:,} forwards"]
+    parts.append(f"surrogate {header.resolved.surrogate} off by {screening.residual:.2f} nats")
+    if screening.pool_ess is not None:
+        parts.append(f"ESS of the pool {number(screening.pool_ess, 0)}")
+    if screening.autocorrelation is not None:
+        parts.append(f"{number(screening.autocorrelation, 1)} states for one draw")
+    if not screening.kept:
+        parts.append("volumes not kept: this server only reads banks")
+    return "; ".join(parts)
 
 
 def _condition(draw: Draw) -> str:

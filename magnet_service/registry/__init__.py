@@ -10,6 +10,7 @@ from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
 from magnet_service.registry.polarity import Advice, DescribeRequest, Description
 from magnet_service.registry.preset_outlook import PresetOutlook
 from magnet_service.registry.registry import Registry
+from magnet_service.registry.screening import Clock
 from magnet_service.registry.slices import Sliced, SlicePlace, SliceRequest
 from magnet_service.registry.spectrum import RankStatistics
 
@@ -18,6 +19,7 @@ __all__ = [
     "AutoTopK",
     "Build",
     "BuildRequest",
+    "Clock",
     "DescribeRequest",
     "Description",
     "HeldGenerator",

@@ -70,6 +70,11 @@ class BankShelf:
         self._kept = _BANKS_IN_MEMORY
         self._builder = builder
 
+    @property
+    def builder(self) -> bool:
+        """Whether this server may write to the store."""
+        return self._builder
+
     def check_builder(self) -> None:
         """Refused (READ_ONLY) where this server only reads banks."""
         if not self._builder:

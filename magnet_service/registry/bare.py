@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from magnet_service.errors import InvalidInput
+from magnet_service.errors import InvalidInput, Refused
 from magnet_service.generator import Precision
 from magnet_service.geometry import Engine
 from magnet_service.registry.banks import BankShelf
@@ -39,6 +39,12 @@ def plan_of_bank(shelf: BankShelf, request: SampleRequest, engine_for: Callable[
 
     Accuracy: as `resolve`.
     """
+    if request.method.screens:
+        raise Refused(
+            f"method {request.method} runs the generator, and this draw names a bank alone: name the generator too.",
+            field="method",
+            reason="NO_GENERATOR",
+        )
     choice, rows, request = _chosen(shelf, request)
     if request.preset is Preset.AS_TRAINED:
         request = replace(request, preset=None, rho=0.0, base=Base.PRIOR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from magnet_service.errors import InvalidInput
 from magnet_service.generator import Precision
 from magnet_service.geometry import Engine
 from magnet_service.registry.banks import BankShelf
@@ -43,7 +44,11 @@ def plan_classes(
     Accuracy: as `resolve_classes`.
     """
     card = class_card(held)
-    held.generator.plan(request.manifold)  # refuses a manifold that it has not
+    if request.method.screens and request.needs_bank:
+        raise InvalidInput(
+            f"method {request.method} draws of one condition: name it, or use method RESAMPLE for all classes",
+            field="method",
+        )
     engine = engine_for(request.precision)
     banks = shelf.choose_all(held, request) if request.needs_bank else ()
     each = [named(held, condition) for condition in card.all()] if _differ(held, request) else []

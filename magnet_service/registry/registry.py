@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volumes
+from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf
@@ -29,14 +30,18 @@ from magnet_service.registry.pattern_shelf import PatternShelf
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
 from magnet_service.registry.preset_outlook import preset_outlooks, preset_requests
+from magnet_service.registry.screening import Clock, Screener
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
-from magnet_service.sampling import Bank, DirectDraw, SampleRequest, bound, resolve
+from magnet_service.sampling import Bank, DirectDraw, Law, Method, SampleRequest, bound, resolve
 from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.crews import parse_workers
+from magnet_service.sampling.resolve import chosen_seed
 
 __all__ = ["Registry"]
 
 StopSignal = Callable[[], bool]
+
+_PATIENCE = Clock()
 
 
 class Registry:
@@ -91,6 +96,7 @@ class Registry:
         self._staff = Staff(None if workers == "here" else parse_workers(workers), tell)
         self.patterns = PatternShelf()
         self._errors = KnownErrors()
+        self._screener = Screener(self.banks, self.engine)
 
     def engine(self, precision: Precision = Precision.FLOAT32) -> Engine:
         """How this server computes."""
@@ -120,19 +126,38 @@ class Registry:
             )
         return asked or self.max_tiles
 
-    def plan(self, reference: str, request: SampleRequest) -> Plan:
-        """Settles a draw: which bank, k, rho, seed.
+    def preparing(self, reference: str, request: SampleRequest) -> Iterator[float]:
+        """Does what a draw needs before it can be planned, step by step: as `Screener.preparing`."""
+        if not reference or request.method is Method.RESAMPLE:
+            return
+        held, request = self._drawn_from(reference, request)
+        if held.condition is not None or held.card.conditions is None:
+            yield from self._screener.preparing(held, request, self._prior(held, request))
+
+    def plan(
+        self,
+        reference: str,
+        request: SampleRequest,
+        *,
+        clock: Clock = _PATIENCE,
+        should_stop: StopSignal | None = None,
+    ) -> Plan:
+        """Settles a draw: which bank, k, rho, seed, method; a screened one is computed here.
 
         Arguments:
             reference: `name` or `name@version`; empty for the rows of the bank that the request names, without outputs.
             request: the draw.
+            clock: until when a screened draw may grow towards its `min_ess`.
+            should_stop: asked between tiles of a screened draw.
 
         Returns:
             The plan; `page` computes its rows.
 
         Raises:
             InvalidInput: count above the limit, a condition that is not the generator's, or as `resolve`.
-            UnknownResource, Refused, DamagedData: as `GeneratorShelf.get`, `BankShelf.choose` and `resolve`.
+            UnknownResource, Refused, DamagedData: as `GeneratorShelf.get`, `BankShelf.choose`, `resolve` and
+                `Screener.draw`.
+            Cancelled: `should_stop` turned true.
 
         Accuracy: choices are exact comparisons of the figures that the draw reports.
         """
@@ -145,19 +170,33 @@ class Registry:
             )
         if not reference:
             return plan_of_bank(self.banks, request, self.engine)
-        held = self.generators.get(reference)
-        _check_top_k(request.top_k, held)
-        held.generator.plan(request.manifold)  # refuses a manifold that it has not
+        held, request = self._drawn_from(reference, request)
         if request.condition is None and held.card.conditions is not None:
             return plan_classes(held, request, self.banks, self._errors, self.engine)
-        held = named(held, request.condition)
-        request = replace(request, condition=held.condition)
+        prior = self._prior(held, request)
+        if request.needs_bank and request.method is not Method.RESAMPLE:
+            for _ in self._screener.preparing(held, request, prior):
+                stopped(should_stop)
+            request = replace(request, seed=chosen_seed(request.seed))
+            draw = self._screener.draw(held, request, prior, clock, should_stop)
+            return Plan(held, draw, self.engine(draw.resolved.precision_used))
         choice, rows = self.banks.choose(held, request) if request.needs_bank else (None, None)
-        prior = bound(held.prior, held.generator, self.engine(request.precision))
         draw = resolve(request, prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
         if isinstance(draw, DirectDraw):
             draw = self._errors.settled(held, self.engine(request.precision), draw)
         return Plan(held, draw, self.engine(draw.resolved.precision_used))
+
+    def _drawn_from(self, reference: str, request: SampleRequest) -> tuple[HeldGenerator, SampleRequest]:
+        held = self.generators.get(reference)
+        _check_top_k(request.top_k, held)
+        held.generator.plan(request.manifold)  # refuses a manifold that it has not
+        if request.condition is None and held.card.conditions is not None:
+            return held, request
+        held = named(held, request.condition)
+        return held, replace(request, condition=held.condition)
+
+    def _prior(self, held: HeldGenerator, request: SampleRequest) -> Law:
+        return bound(held.prior, held.generator, self.engine(request.precision))
 
     def generate(
         self,

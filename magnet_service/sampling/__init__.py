@@ -37,6 +37,7 @@ from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law, Normal, NormBoundedNormal, Sphere, TruncatedNormal
 from magnet_service.sampling.law_text import from_text, parse_law
 from magnet_service.sampling.mapping import bound, prior_law
+from magnet_service.sampling.method import Effort, Method
 from magnet_service.sampling.mixture import MixtureDraw, places_of
 from magnet_service.sampling.outlook import CellOutlook, MethodOutlook, Need, outlook
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
@@ -47,7 +48,7 @@ from magnet_service.sampling.readiness import make_draws_ready
 from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
-from magnet_service.sampling.resolved import Method, Resolved
+from magnet_service.sampling.resolved import Resolved
 from magnet_service.sampling.spectrum import EffectiveRank, Spectrum, spectrum_of
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "DirectDraw",
     "Draw",
     "EffectiveRank",
+    "Effort",
     "ExportedFile",
     "ImportedBank",
     "Law",

@@ -117,6 +117,7 @@ def _of_class(request: SampleRequest, index: int, classes: int, rho: float, top_
         condition=Condition(index=index),
         class_banks=(),
         bank_revision=None,
+        min_ess=request.min_ess / classes,
     )
 
 

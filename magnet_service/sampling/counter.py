@@ -23,6 +23,8 @@ class Stream(IntEnum):
     LATENTS = 0
     RESAMPLE = 1
     GUMBEL = 2
+    SCREEN = 3
+    CHAIN = 4
 
 
 def check_seed(seed: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -171,9 +172,14 @@ def independent(count: int) -> Diagnostics:
     return Diagnostics(ess=float(count), largest_weight=share, distinct=count, khat=None, khat_tail=0, rows=0)
 
 
-def needed_ess(offset: int, count: int, *, endless: bool = False) -> int:
-    """The ESS below which an answer is marked LOW_ESS: max(offset + count, 100), and 1000 for an endless stream."""
-    return ENDLESS_NEED if endless else max(offset + count, LEAST_NEED)
+def needed_ess(offset: int, count: int, *, endless: bool = False, least: float = 0.0) -> int:
+    """The ESS below which an answer is marked LOW_ESS: max(offset + count, 100), and 1000 for an endless stream.
+
+    Example:
+        >>> needed_ess(0, 10), needed_ess(0, 10, endless=True), needed_ess(0, 10, least=512.5)
+        (100, 1000, 513)
+    """
+    return max(ENDLESS_NEED if endless else max(offset + count, LEAST_NEED), math.ceil(least))
 
 
 def judge(diagnostics: Diagnostics, needed: int) -> Result:

@@ -11,6 +11,7 @@ from magnet_service.generator.condition import Condition
 from magnet_service.sampling.counter import check_seed
 from magnet_service.sampling.domain import truncated, uniform_domain
 from magnet_service.sampling.law import Law
+from magnet_service.sampling.method import UNSETTLED, Effort, Method
 from magnet_service.sampling.presets import Base, Preset, preset_base
 
 __all__ = ["MAX_COUNT", "MAX_OFFSET", "MAX_RHO", "ClassBank", "SampleRequest"]
@@ -56,10 +57,13 @@ class SampleRequest:
         truncation_psi: prior shrunk to psi z, 0 < psi <= 1.
         truncation_norm: normal prior conditioned on |z| <= this.
         precision: arithmetic of forwards and of the bank.
-        min_ess: effective rows that AUTO asks of a k, beyond 200.
+        min_ess: effective rows that AUTO asks of a k, beyond 200, and that a screened draw grows to.
         endless: a stream without an end.
         condition: the condition of all rows; None for a generator without, and for equal shares of all classes.
         class_banks: for equal shares, the banks of all classes; chosen and answered when empty.
+        method: RESAMPLE, SCREENED, SCREENED_CHAIN or AUTO; at rho = 0 rows are drawn directly whatever it is.
+        effort: what a screened draw may compute.
+        surrogate: digest of the surrogate; the bank's own, fitted where there is none, when None.
 
     Raises:
         InvalidInput: with the attribute at fault as its field.
@@ -85,9 +89,13 @@ class SampleRequest:
     endless: bool = False
     condition: Condition | None = None
     class_banks: tuple[ClassBank, ...] = ()
+    method: Method = Method.RESAMPLE
+    effort: Effort = UNSETTLED
+    surrogate: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what can never be answered."""
+        self._check_method()
         self._check_rows()
         self._check_polarity()
         self._check_base()
@@ -171,6 +179,20 @@ class SampleRequest:
         if cuts and stated and self.ball_radius != 0.0:
             raise InvalidInput(
                 "truncation acts on the prior, which a stated domain replaces: leave one out", field=cuts[0]
+            )
+
+    def _check_method(self) -> None:
+        if self.method is Method.DIRECT and (self.preset is not Preset.AS_TRAINED and self.rho != 0.0):
+            raise InvalidInput("method DIRECT draws the base itself: write rho = 0, or another method", field="method")
+        if self.method.screens and not self.replacement:
+            raise InvalidInput(
+                f"method {self.method} draws with replacement: leave without_replacement out, or resample a bank",
+                field="replacement",
+            )
+        if self.method in (Method.DIRECT, Method.RESAMPLE) and (self.surrogate or self.effort != UNSETTLED):
+            field = "surrogate" if self.surrogate else "budget"
+            raise InvalidInput(
+                f"a {field} is of methods SCREENED, SCREENED_CHAIN and AUTO: write one of them", field=field
             )
 
     def _check_bank(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,16 +15,44 @@ from magnet_service.sampling.choice import BankChoice
 from magnet_service.sampling.diagnostics import ENDLESS_NEED, Result, figures_of, independent, judge, needed_ess
 from magnet_service.sampling.draw import DirectDraw, Draw, ResampledDraw
 from magnet_service.sampling.law import Ball, Box, Law
+from magnet_service.sampling.method import UNSETTLED, Effort, Method
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, TopK, Weights
 from magnet_service.sampling.presets import Base, Preset, RhoChoice
 from magnet_service.sampling.request import SampleRequest
-from magnet_service.sampling.resolved import Method, Resolved
+from magnet_service.sampling.resolved import Resolved
 from magnet_service.sampling.shared import shared_rho, shared_top_k
 
-__all__ = ["resolve", "settle", "weights_of"]
+__all__ = ["Settled", "chosen_seed", "echo", "resolve", "settle", "settled", "uniformity_of", "weights_of"]
 
 # rho at which AUTO chooses k for the two extreme presets, whose rho is chosen after it.
 _EXTREMES = {Preset.MODE: -2.0, Preset.ANTI_MODE: 2.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What a request that reads volumes comes to before anything is drawn.
+
+    Attributes:
+        law: the base q.
+        choice: the bank.
+        rows: its rows used.
+        weights: these rows, weighted for the base.
+        rho, top_k: as `settle`.
+        low_rank_share: share of the base's rows of a rank below k.
+    """
+
+    law: Law
+    choice: BankChoice
+    rows: BankRows
+    weights: Weights
+    rho: RhoChoice
+    top_k: TopK
+    low_rank_share: float
+
+    @property
+    def unsupported(self) -> str:
+        """Why AUTO found no k that the bank supports; empty where it did or was not asked."""
+        return "" if self.top_k.supported else self.top_k.reason
 
 
 def resolve(
@@ -59,14 +87,27 @@ def resolve(
     Accuracy:
         Weights as `polarity.log_weights`; choices are exact comparisons of the figures reported.
     """
-    law = request.base_law(prior)
-    if request.top_k > law.columns:
-        raise InvalidInput(
-            f"top_k is {request.top_k}: the Jacobian has {law.columns} columns, write 1 to {law.columns} or 0 for AUTO",
-            field="top_k",
-        )
     if not (request.needs_bank or from_bank):
-        return _direct(request, law, generator_digest)
+        return _direct(request, _base_law(request, prior), generator_digest)
+    return _resampled(request, settled(request, prior, choice, rows), generator_digest)
+
+
+def settled(request: SampleRequest, prior: Law, choice: BankChoice | None, rows: BankRows | None) -> Settled:
+    """Settles base, bank, rho and k of a request that reads volumes.
+
+    Arguments:
+        request, prior, choice, rows: as `resolve` has them.
+
+    Returns:
+        What any method begins with.
+
+    Raises:
+        InvalidInput, Refused: as `resolve`, but for what concerns the rows drawn.
+
+    Accuracy:
+        As `resolve`.
+    """
+    law = _base_law(request, prior)
     if choice is None or rows is None:
         raise Refused("the request reads volumes and no bank is at hand: build one", field="bank_id", reason="NO_BANK")
     if len(rows) == 0:
@@ -77,11 +118,35 @@ def resolve(
             f"of {law.columns}, write 1 to {choice.spec.columns} or 0 for AUTO",
             field="top_k",
         )
-    return _resampled(request, law, generator_digest, choice, rows)
+    if choice.accuracy is not None and request.top_k:
+        choice.accuracy.check(request.top_k)
+    weights = weights_of(choice, rows, law)
+    rho, top_k = settle(request, (weights,))
+    share = weights.low_rank_share(top_k.k)
+    if rho.rho < 0.0 and share > LOW_RANK_LIMIT:
+        remedy = "Use a smaller top_k." if top_k.k > 1 else "No top_k is smaller: use rho >= 0 or another base."
+        raise Refused(
+            f"{share:.1%} of the rows have rank below top_k {top_k.k}: they hold the smallest volumes, and at rho < 0 "
+            f"leaving them out would answer another question. {remedy}",
+            field="top_k",
+            reason="LOW_RANK",
+            metadata={"low_rank_share": f"{share:.6f}", "top_k": str(top_k.k)},
+        )
+    return Settled(law, choice, rows, weights, rho, top_k, share)
+
+
+def _base_law(request: SampleRequest, prior: Law) -> Law:
+    law = request.base_law(prior)
+    if request.top_k > law.columns:
+        raise InvalidInput(
+            f"top_k is {request.top_k}: the Jacobian has {law.columns} columns, write 1 to {law.columns} or 0 for AUTO",
+            field="top_k",
+        )
+    return law
 
 
 def _direct(request: SampleRequest, law: Law, generator_digest: str) -> Draw:
-    resolved = _echo(
+    resolved = echo(
         request,
         law,
         generator_digest,
@@ -96,26 +161,12 @@ def _direct(request: SampleRequest, law: Law, generator_digest: str) -> Draw:
     return DirectDraw(resolved, figures, Result.OK, "", law)
 
 
-def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: BankChoice, rows: BankRows) -> Draw:
-    accuracy = choice.accuracy
-    if accuracy is not None and request.top_k:
-        accuracy.check(request.top_k)
-    weights = weights_of(choice, rows, law)
-    rho, top_k = settle(request, (weights,))
-    share = weights.low_rank_share(top_k.k)
-    if rho.rho < 0.0 and share > LOW_RANK_LIMIT:
-        remedy = "Use a smaller top_k." if top_k.k > 1 else "No top_k is smaller: use rho >= 0 or another base."
-        raise Refused(
-            f"{share:.1%} of the rows have rank below top_k {top_k.k}: they hold the smallest volumes, and at rho < 0 "
-            f"leaving them out would answer another question. {remedy}",
-            field="top_k",
-            reason="LOW_RANK",
-            metadata={"low_rank_share": f"{share:.6f}", "top_k": str(top_k.k)},
-        )
+def _resampled(request: SampleRequest, found: Settled, generator_digest: str) -> Draw:
+    rows, weights, rho, top_k = found.rows, found.weights, found.rho, found.top_k
     weighed = weights.weighed(rho.rho, top_k.k)
-    needed = needed_ess(request.offset, request.count, endless=request.endless)
+    needed = needed_ess(request.offset, request.count, endless=request.endless, least=request.min_ess)
     non_finite = int(np.count_nonzero(rows.states() != OK))
-    figures = figures_of(weighed.sums, low_rank_share=share, non_finite=non_finite)
+    figures = figures_of(weighed.sums, low_rank_share=found.low_rank_share, non_finite=non_finite)
     if not request.replacement and request.offset + request.count > figures.ess / 2.0:
         raise Refused(
             f"without replacement at most half the ESS of {figures.ess:,.0f} can be drawn, {int(figures.ess / 2.0):,} "
@@ -123,19 +174,19 @@ def _resampled(request: SampleRequest, law: Law, generator_digest: str, choice: 
             field="replacement",
             reason="TOO_FEW_ROWS",
         )
-    resolved = _echo(
+    resolved = echo(
         request,
-        law,
+        found.law,
         generator_digest,
         method=Method.RESAMPLE,
         rho=rho,
         top_k=top_k,
-        bank_reason=choice.reason,
-        choice=choice,
+        bank_reason=found.choice.reason,
+        choice=found.choice,
         revision=len(rows),
-        uniformity=_uniformity(law, rho.rho, top_k.k, weights.low_rank_share(rows.columns)),
+        uniformity=uniformity_of(found),
     )
-    unsupported = "" if top_k.supported or request.preset in _EXTREMES else top_k.reason
+    unsupported = "" if request.preset in _EXTREMES else found.unsupported
     result = judge(figures, needed)
     advice = advise(weights, rho.rho, top_k.k, figures, needed, unsupported=unsupported)
     if result is Result.OK and unsupported:
@@ -180,13 +231,21 @@ def settle(request: SampleRequest, weights: Sequence[Weights]) -> tuple[RhoChoic
     return rho, given if request.top_k else shared_top_k(weights, rho.rho, request.min_ess)
 
 
-def _uniformity(law: Law, rho: float, k: int, deficient: float) -> str:
-    if rho != 1.0 or not law.uniform:
+def chosen_seed(seed: int | None) -> int:
+    """The seed itself, or one by chance where there is none."""
+    # 53 bits pass through programs that read numbers as float64.
+    return secrets.randbits(53) if seed is None else seed
+
+
+def uniformity_of(found: Settled) -> str:
+    """What may be called uniform of a draw: `uniform`, `uniform in the top-k volume`, or nothing."""
+    if found.rho.rho != 1.0 or not found.law.uniform:
         return ""
-    return "uniform" if k == law.columns and deficient == 0.0 else "uniform in the top-k volume"
+    deficient = found.weights.low_rank_share(found.rows.columns)
+    return "uniform" if found.top_k.k == found.law.columns and deficient == 0.0 else "uniform in the top-k volume"
 
 
-def _echo(
+def echo(
     request: SampleRequest,
     law: Law,
     generator_digest: str,
@@ -198,7 +257,11 @@ def _echo(
     choice: BankChoice | None = None,
     revision: int | None = None,
     uniformity: str = "",
+    method_reason: str = "",
+    effort: Effort = UNSETTLED,
+    surrogate: str | None = None,
 ) -> Resolved:
+    """The request with everything that was decided filled in; the seed is chosen here where none was given."""
     ball_radius, box = request.ball_radius, request.box
     accuracy = None if choice is None else choice.accuracy
     # A default domain is written out, so that a later default cannot change what the answer's own request means;
@@ -211,8 +274,7 @@ def _echo(
         count=request.count,
         offset=request.offset,
         endless=request.endless,
-        # 53 bits pass through programs that read numbers as float64.
-        seed=secrets.randbits(53) if request.seed is None else request.seed,
+        seed=chosen_seed(request.seed),
         method=method,
         rho=rho.rho,
         rho_reason=rho.reason,
@@ -236,4 +298,7 @@ def _echo(
         precision_used=request.precision if accuracy is None else accuracy.used,
         precision_reason="" if accuracy is None else accuracy.reason,
         volume_error=None if accuracy is None else accuracy.error.at(top_k.k),
+        method_reason=method_reason,
+        effort=effort,
+        surrogate=surrogate,
     )

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.condition import Condition
+from magnet_service.sampling.method import UNSETTLED, Effort, Method
 from magnet_service.sampling.presets import Base
 from magnet_service.sampling.request import ClassBank, SampleRequest
 
-__all__ = ["Method", "Resolved"]
-
-
-class Method(StrEnum):
-    """How rows come about: fresh draws of the base, or resampled rows of a bank."""
-
-    DIRECT = "DIRECT"
-    RESAMPLE = "RESAMPLE"
+__all__ = ["Resolved"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +21,10 @@ class Resolved:
         generator_digest: sha256 of the generator's graph and weights.
         count, offset, endless: the answer's rows, as asked.
         seed: as asked or chosen.
-        method: DIRECT at rho = 0, else RESAMPLE.
+        method: DIRECT at rho = 0, else RESAMPLE or the screened one that was used.
+        method_reason: why this method, one sentence; empty when it was given.
+        effort: of a screened draw, what it computed at most: exact evaluations and forwards.
+        surrogate: digest of the surrogate that a screened draw used; None for others.
         rho: exponent of v_k = sigma_1 ... sigma_k.
         det_rho: the same law's exponent of det(A^T A), rho / 2.
         rho_reason: why this rho, one sentence; empty when it was given.
@@ -81,6 +77,9 @@ class Resolved:
     precision_reason: str = ""
     volume_error: float | None = None
     class_banks: tuple[ClassBank, ...] = ()
+    method_reason: str = ""
+    effort: Effort = UNSETTLED
+    surrogate: str | None = None
 
     @property
     def det_rho(self) -> float:
@@ -113,4 +112,7 @@ class Resolved:
             precision=self.precision,
             condition=self.condition,
             class_banks=self.class_banks,
+            method=self.method if self.method.screens else Method.RESAMPLE,
+            effort=self.effort,
+            surrogate=self.surrogate,
         )

@@ -8,7 +8,7 @@ from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.blocking.stream import DrawStream
 from magnet_client.client import Client
 from magnet_client.distances import HyperplaneDistances
-from magnet_client.draw import Draw, DrawHeader, Result
+from magnet_client.draw import Draw, DrawHeader, Result, Screening
 from magnet_client.errors import (
     Cancelled,
     DamagedData,
@@ -102,6 +102,7 @@ __all__ = [
     "Region",
     "Resolved",
     "Result",
+    "Screening",
     "ServerFault",
     "SliceHeader",
     "SliceLayer",

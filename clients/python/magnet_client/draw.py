@@ -32,6 +32,28 @@ class Result(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Screening:
+    """How a screened draw came about."""
+
+    residual: float
+    """Standard deviation of log v_k minus the surrogate's guess, out of fold over the bank's rows, in nats."""
+    promised_ess: float | None
+    """ESS that was expected; None where the request settled the budget."""
+    exact: int
+    """Latents measured exactly."""
+    forwards: int
+    """Forward passes."""
+    pool_ess: float | None
+    """Of `SCREENED`: ESS of the pool under the surrogate's weights, the most that choices from it can give."""
+    acceptance: float | None
+    """Of `SCREENED_CHAIN`: share of the steps that were accepted."""
+    autocorrelation: float | None
+    """Of `SCREENED_CHAIN`: states that stand for one independent draw; the ESS is divided by it."""
+    kept: bool
+    """Whether the server keeps the exact volumes for the same draw again; one that only reads banks drops them."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DrawHeader:
     """What a draw came from and how far it can be trusted."""
 
@@ -48,7 +70,7 @@ class DrawHeader:
     bank_law: str
     """The law of the bank's latents; empty for a direct draw."""
     method: str
-    """`DIRECT` (rho = 0: fresh draws of the base) or `RESAMPLE` (from the bank)."""
+    """`DIRECT` (rho = 0: fresh draws of the base), `RESAMPLE` (from the bank), `SCREENED` or `SCREENED_CHAIN`."""
     manifold: ManifoldWord
     """Where volumes were taken."""
     generator_digest: str
@@ -92,6 +114,10 @@ class DrawHeader:
     """Error of log v_k at the k used in that arithmetic, in nats, as measured for the bank; None where none was."""
     stamp: dict[str, str]
     """How the numbers were computed: engine, torch build, instruction set, device kind, threads."""
+    method_reason: str = ""
+    """Why this method; empty where the request gave it."""
+    screening: Screening | None = None
+    """Of a screened draw: how it came about."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)

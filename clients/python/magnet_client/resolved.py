@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from magnet_client.errors import InvalidInput
-from magnet_client.words import BaseWord, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
+from magnet_client.words import BaseWord, ImagesWord, ManifoldWord, MethodWord, PrecisionWord, PresetWord
 
 __all__ = ["ClassBank", "Resolved"]
 
@@ -64,6 +64,16 @@ class Resolved:
     class_banks: tuple[ClassBank, ...] = ()
     """Of a draw over all classes."""
     min_ess: float = 0.0
+    method: MethodWord = "resample"
+    """How rows come about where rho is not 0."""
+    evaluations: float = 0.0
+    """What a screened draw may compute; 0 for the server's default, and where the two below are set."""
+    exact: int = 0
+    """Of a screened draw, exact evaluations as settled."""
+    forwards: int = 0
+    """Of a screened draw, forward passes as settled."""
+    surrogate: str | None = None
+    """Digest of the surrogate of a screened draw."""
     images: ImagesWord | None = "uint8"
     latents: bool = True
     log_volumes: bool = True

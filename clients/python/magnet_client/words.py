@@ -16,6 +16,7 @@ __all__ = [
     "EstimatorWord",
     "ImagesWord",
     "ManifoldWord",
+    "MethodWord",
     "NeedWord",
     "PrecisionWord",
     "PresetWord",
@@ -25,6 +26,7 @@ __all__ = [
 PresetWord: TypeAlias = Literal["as_trained", "uniform", "mode", "anti_mode"]
 BaseWord: TypeAlias = Literal["prior", "uniform"]
 ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
+MethodWord: TypeAlias = Literal["resample", "screened", "screened_chain", "auto"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
 EffectiveRankWord: TypeAlias = Literal["singular_values", "squares"]
 NeedWord: TypeAlias = Literal["none", "rows", "uncertain", "out_of_reach", "fixed", "low_rank"]

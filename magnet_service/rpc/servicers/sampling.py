@@ -3,6 +3,7 @@
 # ruff: noqa: N802 - methods are called as in the proto
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import structlog
 
 from magnet.v1 import sampling_pb2, sampling_pb2_grpc
-from magnet_service.registry import Plan, page, spans
+from magnet_service.registry import Clock, Plan, page, spans
 from magnet_service.rpc.backend import CHUNK_BYTES, Backend
 from magnet_service.rpc.wire.conditions import condition_from
 from magnet_service.rpc.wire.draws import (
@@ -24,6 +25,7 @@ from magnet_service.rpc.wire.draws import (
 from magnet_service.rpc.wire.requests import draw_from, manifold_from, precision_from
 from magnet_service.rpc.wire.tensors import latents_from
 from magnet_service.rpc.worker import StopSignal
+from magnet_service.sampling import Method, SampleRequest
 
 __all__ = ["SamplingServicer"]
 
@@ -70,8 +72,11 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
         """Draws in one message."""
         draw = draw_from(request)
 
+        await self._prepared(request.generator, draw)
+        clock = _clock(context)
+
         def work(should_stop: StopSignal) -> sampling_pb2.SampleResponse:
-            plan = self._backend.registry.plan(request.generator, draw)
+            plan = self._backend.registry.plan(request.generator, draw, clock=clock, should_stop=should_stop)
             self._backend.check_size(draw.count, plan_row_bytes(request.outputs, plan), "count")
             rows = _rows(plan, draw.offset, draw.count, request.outputs, should_stop)
             return sampling_pb2.SampleResponse(header=self._header(plan, request.outputs), rows=rows)
@@ -88,8 +93,11 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
         draw = draw_from(sample, endless=request.endless)
         registry = self._backend.registry
 
-        def begin(_: StopSignal) -> tuple[Plan, sampling_pb2.DrawHeader]:
-            plan = registry.plan(sample.generator, draw)
+        await self._prepared(sample.generator, draw)
+        clock = _clock(context)
+
+        def begin(should_stop: StopSignal) -> tuple[Plan, sampling_pb2.DrawHeader]:
+            plan = registry.plan(sample.generator, draw, clock=clock, should_stop=should_stop)
             # No chunk but the last is below a tile.
             rows = plan.engine.tile_rows if request.endless else min(plan.engine.tile_rows, draw.count)
             self._backend.check_size(rows, plan_row_bytes(sample.outputs, plan), "outputs")
@@ -109,8 +117,19 @@ class SamplingServicer(sampling_pb2_grpc.SamplingServiceServicer):
         )
         yield sampling_pb2.StreamSamplesResponse(trailer=trailer)
 
+    async def _prepared(self, generator: str, draw: SampleRequest) -> None:
+        """Fits a surrogate that is missing, between the requests of others."""
+        if draw.method is not Method.RESAMPLE:
+            async for _ in self._backend.worker.steps(self._backend.registry.preparing(generator, draw)):
+                pass
+
     def _header(self, plan: Plan, outputs: sampling_pb2.Outputs) -> sampling_pb2.DrawHeader:
         return sample_header(plan, outputs, self._backend.registry.stamp())
+
+
+def _clock(context: Any) -> Clock:
+    left = context.time_remaining()
+    return Clock(None if left is None else time.monotonic() + left)
 
 
 def _rows(

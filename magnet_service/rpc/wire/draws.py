@@ -17,7 +17,8 @@ from magnet_service.registry import HeldGenerator, Page, Plan, Wanted
 from magnet_service.rpc.pictures import png_bytes, png_files, to_bytes
 from magnet_service.rpc.wire.conditions import class_banks_to, condition_to
 from magnet_service.rpc.wire.tensors import tensor_from
-from magnet_service.sampling import Base, Diagnostics, Method, Resolved, Result
+from magnet_service.sampling import Base, Diagnostics, Effort, Method, Resolved, Result
+from magnet_service.sampling.screening.draw import ScreenedDraw
 
 __all__ = [
     "error_message",
@@ -45,6 +46,14 @@ _PRECISIONS: Mapping[Precision, types_pb2.Precision.ValueType] = MappingProxyTyp
         Precision.BFLOAT16: types_pb2.PRECISION_BFLOAT16,
         Precision.FLOAT32: types_pb2.PRECISION_FLOAT32,
         Precision.FLOAT64: types_pb2.PRECISION_FLOAT64,
+    }
+)
+_METHODS: Mapping[Method, sampling_pb2.Method.ValueType] = MappingProxyType(
+    {
+        Method.DIRECT: sampling_pb2.METHOD_UNSPECIFIED,
+        Method.RESAMPLE: sampling_pb2.METHOD_RESAMPLE,
+        Method.SCREENED: sampling_pb2.METHOD_SCREENED,
+        Method.SCREENED_CHAIN: sampling_pb2.METHOD_SCREENED_CHAIN,
     }
 )
 _RESULTS: Mapping[Result, sampling_pb2.Result.ValueType] = MappingProxyType(
@@ -210,6 +219,8 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
         volume_error=resolved.volume_error,
         stamp=stamp_entries(stamp),
         class_labels=() if card is None else card.labels,
+        method_reason=resolved.method_reason,
+        screening=_screening(draw) if isinstance(draw, ScreenedDraw) else None,
     )
 
 
@@ -246,6 +257,27 @@ def _resolved(reference: str, resolved: Resolved, outputs: sampling_pb2.Outputs)
         condition=condition_to(resolved.condition),
         class_banks=class_banks_to(resolved.class_banks),
         outputs=outputs,
+        method=_METHODS[resolved.method],
+        budget=_budget(resolved.effort),
+        surrogate=resolved.surrogate or "",
+    )
+
+
+def _budget(effort: Effort) -> sampling_pb2.Budget | None:
+    return sampling_pb2.Budget(exact=effort.exact, forwards=effort.forwards) if effort.settled else None
+
+
+def _screening(draw: ScreenedDraw) -> sampling_pb2.Screening:
+    sample = draw.sample
+    return sampling_pb2.Screening(
+        residual=draw.residual,
+        promised_ess=draw.promised,
+        exact=sample.spent.exact,
+        forwards=sample.spent.forwards,
+        pool_ess=sample.notes.get("pool_ess"),
+        acceptance=sample.notes.get("acceptance"),
+        autocorrelation=sample.notes.get("autocorrelation"),
+        kept=draw.kept,
     )
 
 

@@ -11,7 +11,7 @@ from magnet_service.generator import Manifold, Precision
 from magnet_service.registry import BuildRequest, DescribeRequest
 from magnet_service.rpc.wire.advice import effective_rank_from
 from magnet_service.rpc.wire.conditions import class_banks_from, condition_from
-from magnet_service.sampling import Base, Preset, SampleRequest
+from magnet_service.sampling import Base, Effort, Method, Preset, SampleRequest
 
 __all__ = ["build_from", "describe_from", "draw_from", "manifold_from", "precision_from"]
 
@@ -29,6 +29,15 @@ _PRECISIONS: Mapping[types_pb2.Precision.ValueType, Precision] = MappingProxyTyp
         types_pb2.PRECISION_FLOAT32: Precision.FLOAT32,
         types_pb2.PRECISION_FLOAT64: Precision.FLOAT64,
         types_pb2.PRECISION_BFLOAT16: Precision.BFLOAT16,
+    }
+)
+_METHODS: Mapping[sampling_pb2.Method.ValueType, Method] = MappingProxyType(
+    {
+        sampling_pb2.METHOD_UNSPECIFIED: Method.RESAMPLE,
+        sampling_pb2.METHOD_RESAMPLE: Method.RESAMPLE,
+        sampling_pb2.METHOD_SCREENED: Method.SCREENED,
+        sampling_pb2.METHOD_SCREENED_CHAIN: Method.SCREENED_CHAIN,
+        sampling_pb2.METHOD_AUTO: Method.AUTO,
     }
 )
 _PRESETS: Mapping[sampling_pb2.Preset.ValueType, Preset] = MappingProxyType(
@@ -90,6 +99,9 @@ def draw_from(message: sampling_pb2.SampleRequest, *, endless: bool = False) -> 
         endless=endless,
         condition=condition_from(message.condition),
         class_banks=class_banks_from(message.class_banks),
+        method=_METHODS[message.method],
+        effort=Effort(message.budget.evaluations, message.budget.exact, message.budget.forwards),
+        surrogate=message.surrogate or None,
     )
 
 

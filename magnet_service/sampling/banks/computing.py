@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from magnet_service.errors import Refused
-from magnet_service.generator import Generator
+from magnet_service.generator import Generator, Manifold
 from magnet_service.geometry import Engine, prefix_sums, stamp, volumes
 from magnet_service.sampling.banks.bank import Bank
 from magnet_service.sampling.banks.manifest import Manifest
@@ -16,7 +17,7 @@ from magnet_service.sampling.banks.rows import NON_FINITE, OK, Rows
 from magnet_service.sampling.banks.spec import BankSpec
 from magnet_service.sampling.mapping import bound
 
-__all__ = ["check_recipe", "check_stamp", "compute_rows", "engine_for", "stamp_difference"]
+__all__ = ["check_recipe", "check_stamp", "compute_rows", "engine_for", "measured_rows", "stamp_difference"]
 
 
 def engine_for(spec: BankSpec, device: str = "cpu") -> Engine:
@@ -53,12 +54,41 @@ def compute_rows(
     law = bound(spec.base_law, generator, engine)
     whole = -(-stop // spec.tile_rows) * spec.tile_rows
     latents = law.rows(spec.seed, start, whole - start)
+    return measured_rows(generator, engine, latents, spec.manifold, law.tangent_space, should_stop).first(stop - start)
+
+
+def measured_rows(
+    generator: Generator,
+    engine: Engine,
+    latents: Float32[np.ndarray, "rows latent"],
+    manifold: Manifold,
+    tangent_space: bool,
+    should_stop: Callable[[], bool] | None = None,
+) -> Rows:
+    """Latents with their log-volumes.
+
+    Arguments:
+        generator, engine: to compute with.
+        latents: one row each.
+        manifold: where the image is taken.
+        tangent_space: whether J is taken on the tangent space of the sphere through each latent.
+        should_stop: asked between tiles.
+
+    Returns:
+        The rows, volumes rounded to float32.
+
+    Raises:
+        Cancelled: should_stop turned true.
+
+    Accuracy:
+        As `geometry.volumes`.
+    """
     found = volumes(
         generator,
         torch.from_numpy(latents),
-        manifold=spec.manifold,
+        manifold=manifold,
         engine=engine,
-        tangent_space=law.tangent_space,
+        tangent_space=tangent_space,
         should_stop=should_stop,
     )
     return Rows(
@@ -66,7 +96,7 @@ def compute_rows(
         prefix_sums(found).numpy().astype(np.float32),
         found.rank.numpy().astype(np.int16),
         np.where(found.finite.numpy(), OK, NON_FINITE).astype(np.int8),
-    ).first(stop - start)
+    )
 
 
 def check_recipe(bank: Bank, generator: Generator, engine: Engine) -> None:

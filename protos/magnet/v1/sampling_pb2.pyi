@@ -52,6 +52,42 @@ PRESET_ANTI_MODE: Preset.ValueType  # 4
 """Prior base, the most positive rho that this bank supports."""
 Global___Preset: _TypeAlias = Preset  # noqa: Y015
 
+class _Method:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Method.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    METHOD_UNSPECIFIED: _Method.ValueType  # 0
+    """RESAMPLE."""
+    METHOD_RESAMPLE: _Method.ValueType  # 1
+    """Rows of a bank, drawn by weight."""
+    METHOD_SCREENED: _Method.ValueType  # 2
+    """A pool of fresh latents, screened by a surrogate of log v_k that is fitted on the bank; those chosen are measured
+    exactly and the surrogate's guess is divided out.
+    """
+    METHOD_SCREENED_CHAIN: _Method.ValueType  # 3
+    """The same with chains on the surrogate's law in place of the pool, for where a pool dies."""
+    METHOD_AUTO: _Method.ValueType  # 4
+    """Whichever promises the largest ESS; the answer says which and why."""
+
+class Method(_Method, metaclass=_MethodEnumTypeWrapper):
+    """How the rows of a draw come about, where rho is not 0; at rho = 0 they are fresh draws of the base."""
+
+METHOD_UNSPECIFIED: Method.ValueType  # 0
+"""RESAMPLE."""
+METHOD_RESAMPLE: Method.ValueType  # 1
+"""Rows of a bank, drawn by weight."""
+METHOD_SCREENED: Method.ValueType  # 2
+"""A pool of fresh latents, screened by a surrogate of log v_k that is fitted on the bank; those chosen are measured
+exactly and the surrogate's guess is divided out.
+"""
+METHOD_SCREENED_CHAIN: Method.ValueType  # 3
+"""The same with chains on the surrogate's law in place of the pool, for where a pool dies."""
+METHOD_AUTO: Method.ValueType  # 4
+"""Whichever promises the largest ESS; the answer says which and why."""
+Global___Method: _TypeAlias = Method  # noqa: Y015
+
 class _Result:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -79,6 +115,38 @@ RESULT_LOW_ESS: Result.ValueType  # 2
 RESULT_DEGENERATE: Result.ValueType  # 3
 """Largest weight above 0.2 or ESS below 10: nearly one sample repeated."""
 Global___Result: _TypeAlias = Result  # noqa: Y015
+
+@_typing.final
+class Budget(_message.Message):
+    """What a screened draw may compute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    FORWARDS_FIELD_NUMBER: _builtins.int
+    evaluations: _builtins.float
+    """In exact evaluations, a forward counted as 1/d of one; 0: 4,000. Beside min_ess where a draw begins to grow: it ends
+    at 16 times as many.
+    """
+    exact: _builtins.int
+    """Exact evaluations, settled: with `forwards`, as an answer's resolved request has them. Takes the place of the above."""
+    forwards: _builtins.int
+    """Forward passes, settled."""
+    def __init__(
+        self,
+        *,
+        evaluations: _builtins.float = ...,
+        exact: _builtins.int = ...,
+        forwards: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations", "exact", b"exact", "forwards", b"forwards"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Budget: _TypeAlias = Budget  # noqa: Y015
 
 @_typing.final
 class Base(_message.Message):
@@ -473,6 +541,9 @@ class SampleRequest(_message.Message):
     MIN_ESS_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
     CLASS_BANKS_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    SURROGATE_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`. Empty beside a bank_id: rows of that bank and all that is known of them, but no images. The
     bank's own law then stands for the prior, its condition for that of the draw, and its rows are drawn at rho = 0 too.
@@ -502,7 +573,15 @@ class SampleRequest(_message.Message):
     precision: _types_pb2.Precision.ValueType
     """Arithmetic."""
     min_ess: _builtins.float
-    """Least ESS that AUTO's k shall keep; 200 at least. Of a draw over all classes, each class keeps its share."""
+    """Least ESS of the answer: AUTO's k keeps it, 200 at least (of a draw over all classes, each class its share), and a
+    screened draw grows until it has it, within its budget and the call's deadline. An answer below it is LOW_ESS.
+    """
+    method: Global___Method.ValueType
+    """How rows come about. A draw over all classes resamples."""
+    surrogate: _builtins.str
+    """Digest of the surrogate; the bank's own, fitted at the first such draw, when empty. FAILED_PRECONDITION where it is
+    not stored.
+    """
     @_builtins.property
     def base(self) -> Global___Base:
         """The base law; a preset brings its own."""
@@ -524,6 +603,10 @@ class SampleRequest(_message.Message):
     @_builtins.property
     def class_banks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassBank]:
         """Banks of a draw over all classes, one for each; chosen as for a draw of that class when empty."""
+
+    @_builtins.property
+    def budget(self) -> Global___Budget:
+        """What a screened draw may compute."""
 
     def __init__(
         self,
@@ -547,10 +630,13 @@ class SampleRequest(_message.Message):
         min_ess: _builtins.float = ...,
         condition: _types_pb2.Condition | None = ...,
         class_banks: _abc.Iterable[Global___ClassBank] | None = ...,
+        method: Global___Method.ValueType = ...,
+        budget: Global___Budget | None = ...,
+        surrogate: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "base", b"base", "condition", b"condition", "det_rho", b"det_rho", "outputs", b"outputs", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "truncation", b"truncation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "base", b"base", "budget", b"budget", "condition", b"condition", "det_rho", b"det_rho", "outputs", b"outputs", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "class_banks", b"class_banks", "condition", b"condition", "count", b"count", "det_rho", b"det_rho", "generator", b"generator", "manifold", b"manifold", "min_ess", b"min_ess", "offset", b"offset", "outputs", b"outputs", "precision", b"precision", "preset", b"preset", "rho", b"rho", "seed", b"seed", "target", b"target", "top_k", b"top_k", "truncation", b"truncation", "without_replacement", b"without_replacement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "budget", b"budget", "class_banks", b"class_banks", "condition", b"condition", "count", b"count", "det_rho", b"det_rho", "generator", b"generator", "manifold", b"manifold", "method", b"method", "min_ess", b"min_ess", "offset", b"offset", "outputs", b"outputs", "precision", b"precision", "preset", b"preset", "rho", b"rho", "seed", b"seed", "surrogate", b"surrogate", "target", b"target", "top_k", b"top_k", "truncation", b"truncation", "without_replacement", b"without_replacement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -661,6 +747,71 @@ class Diagnostics(_message.Message):
 Global___Diagnostics: _TypeAlias = Diagnostics  # noqa: Y015
 
 @_typing.final
+class Screening(_message.Message):
+    """How a screened draw came about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDUAL_FIELD_NUMBER: _builtins.int
+    PROMISED_ESS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    FORWARDS_FIELD_NUMBER: _builtins.int
+    POOL_ESS_FIELD_NUMBER: _builtins.int
+    ACCEPTANCE_FIELD_NUMBER: _builtins.int
+    AUTOCORRELATION_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    residual: _builtins.float
+    """Standard deviation of log v_k minus the surrogate's guess, out of fold over the bank's rows, in nats."""
+    promised_ess: _builtins.float
+    """ESS that was expected; absent where the request settled the budget."""
+    exact: _builtins.int
+    """Latents measured exactly: repeated ones once."""
+    forwards: _builtins.int
+    """Forward passes."""
+    pool_ess: _builtins.float
+    """Of SCREENED: ESS of the pool under the surrogate's weights, the most that any number of choices can give."""
+    acceptance: _builtins.float
+    """Of SCREENED_CHAIN: share of the steps that were accepted."""
+    autocorrelation: _builtins.float
+    """Of SCREENED_CHAIN: states that stand for one independent draw; the ESS is divided by it."""
+    kept: _builtins.bool
+    """Whether the exact volumes are kept beside the bank for the same draw again. A server that only reads drops them."""
+    def __init__(
+        self,
+        *,
+        residual: _builtins.float = ...,
+        promised_ess: _builtins.float | None = ...,
+        exact: _builtins.int = ...,
+        forwards: _builtins.int = ...,
+        pool_ess: _builtins.float | None = ...,
+        acceptance: _builtins.float | None = ...,
+        autocorrelation: _builtins.float | None = ...,
+        kept: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "_autocorrelation", b"_autocorrelation", "_pool_ess", b"_pool_ess", "_promised_ess", b"_promised_ess", "acceptance", b"acceptance", "autocorrelation", b"autocorrelation", "pool_ess", b"pool_ess", "promised_ess", b"promised_ess"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance", "_autocorrelation", b"_autocorrelation", "_pool_ess", b"_pool_ess", "_promised_ess", b"_promised_ess", "acceptance", b"acceptance", "autocorrelation", b"autocorrelation", "exact", b"exact", "forwards", b"forwards", "kept", b"kept", "pool_ess", b"pool_ess", "promised_ess", b"promised_ess", "residual", b"residual"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__acceptance: _TypeAlias = _typing.Literal["acceptance"]  # noqa: Y015
+    _WhichOneofArgType__acceptance: _TypeAlias = _typing.Literal["_acceptance", b"_acceptance"]  # noqa: Y015
+    _WhichOneofReturnType__autocorrelation: _TypeAlias = _typing.Literal["autocorrelation"]  # noqa: Y015
+    _WhichOneofArgType__autocorrelation: _TypeAlias = _typing.Literal["_autocorrelation", b"_autocorrelation"]  # noqa: Y015
+    _WhichOneofReturnType__pool_ess: _TypeAlias = _typing.Literal["pool_ess"]  # noqa: Y015
+    _WhichOneofArgType__pool_ess: _TypeAlias = _typing.Literal["_pool_ess", b"_pool_ess"]  # noqa: Y015
+    _WhichOneofReturnType__promised_ess: _TypeAlias = _typing.Literal["promised_ess"]  # noqa: Y015
+    _WhichOneofArgType__promised_ess: _TypeAlias = _typing.Literal["_promised_ess", b"_promised_ess"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acceptance) -> _WhichOneofReturnType__acceptance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__autocorrelation) -> _WhichOneofReturnType__autocorrelation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pool_ess) -> _WhichOneofReturnType__pool_ess | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__promised_ess) -> _WhichOneofReturnType__promised_ess | None: ...
+
+Global___Screening: _TypeAlias = Screening  # noqa: Y015
+
+@_typing.final
 class DrawHeader(_message.Message):
     """What a draw came from and how good it is."""
 
@@ -686,6 +837,8 @@ class DrawHeader(_message.Message):
     PRECISION_REASON_FIELD_NUMBER: _builtins.int
     VOLUME_ERROR_FIELD_NUMBER: _builtins.int
     CLASS_LABELS_FIELD_NUMBER: _builtins.int
+    METHOD_REASON_FIELD_NUMBER: _builtins.int
+    SCREENING_FIELD_NUMBER: _builtins.int
     rho: _builtins.float
     """Exponent of v_k used."""
     det_rho: _builtins.float
@@ -697,7 +850,7 @@ class DrawHeader(_message.Message):
     bank_law: _builtins.str
     """The bank's law as text; empty for a direct draw."""
     method: _builtins.str
-    """DIRECT (rho = 0: fresh base draws) or RESAMPLE (from the bank)."""
+    """DIRECT (rho = 0: fresh base draws), RESAMPLE (from the bank), SCREENED or SCREENED_CHAIN."""
     generator_digest: _builtins.str
     """SHA-256 of the generator."""
     result: Global___Result.ValueType
@@ -720,6 +873,8 @@ class DrawHeader(_message.Message):
     """Error of log v_k at the k used in that arithmetic, in nats, as measured for the bank, or in BFLOAT16 for this
     generator; absent where none was.
     """
+    method_reason: _builtins.str
+    """Why this method; empty where the request gave it."""
     @_builtins.property
     def resolved(self) -> Global___SampleRequest:
         """The request with everything decided filled in: sending it again gives the same bytes."""
@@ -735,6 +890,10 @@ class DrawHeader(_message.Message):
     @_builtins.property
     def class_labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Labels of the classes that rows name by index; empty where there are none."""
+
+    @_builtins.property
+    def screening(self) -> Global___Screening:
+        """Of a screened draw: how it came about. Its figures are of the screened latents, none of which is a bank's row."""
 
     def __init__(
         self,
@@ -759,10 +918,12 @@ class DrawHeader(_message.Message):
         precision_reason: _builtins.str = ...,
         volume_error: _builtins.float | None = ...,
         class_labels: _abc.Iterable[_builtins.str] | None = ...,
+        method_reason: _builtins.str = ...,
+        screening: Global___Screening | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "diagnostics", b"diagnostics", "resolved", b"resolved", "volume_error", b"volume_error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "diagnostics", b"diagnostics", "resolved", b"resolved", "screening", b"screening", "volume_error", b"volume_error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "class_labels", b"class_labels", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason", "volume_error", b"volume_error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error", "advice", b"advice", "bank_law", b"bank_law", "bank_reason", b"bank_reason", "base", b"base", "class_labels", b"class_labels", "det_rho", b"det_rho", "diagnostics", b"diagnostics", "generator_digest", b"generator_digest", "law_in_words", b"law_in_words", "method", b"method", "method_reason", b"method_reason", "precision_reason", b"precision_reason", "precision_used", b"precision_used", "resolved", b"resolved", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "screening", b"screening", "stamp", b"stamp", "top_k", b"top_k", "top_k_reason", b"top_k_reason", "volume_error", b"volume_error"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__volume_error: _TypeAlias = _typing.Literal["volume_error"]  # noqa: Y015
     _WhichOneofArgType__volume_error: _TypeAlias = _typing.Literal["_volume_error", b"_volume_error"]  # noqa: Y015

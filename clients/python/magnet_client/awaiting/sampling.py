@@ -13,7 +13,7 @@ from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.draw import Draw
 from magnet_client.resolved import Resolved
 from magnet_client.results import Generated
-from magnet_client.words import BaseWord, ConditionLike, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
+from magnet_client.words import BaseWord, ConditionLike, ImagesWord, ManifoldWord, MethodWord, PrecisionWord, PresetWord
 
 __all__ = ["AsyncSampling"]
 
@@ -43,6 +43,8 @@ class AsyncSampling(AsyncConnection):
         truncation_psi: float | None = None,
         truncation_norm: float | None = None,
         precision: PrecisionWord = "float32",
+        method: MethodWord = "resample",
+        evaluations: float = 0.0,
         min_ess: float = 0.0,
         images: ImagesWord | None = "uint8",
         latents: bool = True,
@@ -77,6 +79,8 @@ class AsyncSampling(AsyncConnection):
             truncation_psi=truncation_psi,
             truncation_norm=truncation_norm,
             precision=precision,
+            method=method,
+            evaluations=evaluations,
             min_ess=min_ess,
             images=images,
             latents=latents,
@@ -107,6 +111,8 @@ class AsyncSampling(AsyncConnection):
         truncation_psi: float | None = None,
         truncation_norm: float | None = None,
         precision: PrecisionWord = "float32",
+        method: MethodWord = "resample",
+        evaluations: float = 0.0,
         min_ess: float = 0.0,
         images: ImagesWord | None = "uint8",
         latents: bool = True,
@@ -141,6 +147,8 @@ class AsyncSampling(AsyncConnection):
             truncation_psi=truncation_psi,
             truncation_norm=truncation_norm,
             precision=precision,
+            method=method,
+            evaluations=evaluations,
             min_ess=min_ess,
             images=images,
             latents=latents,

@@ -13,7 +13,7 @@ from magnet_client.blocking.stream import DrawStream
 from magnet_client.draw import Draw
 from magnet_client.resolved import Resolved
 from magnet_client.results import Generated
-from magnet_client.words import BaseWord, ConditionLike, ImagesWord, ManifoldWord, PrecisionWord, PresetWord
+from magnet_client.words import BaseWord, ConditionLike, ImagesWord, ManifoldWord, MethodWord, PrecisionWord, PresetWord
 
 __all__ = ["Sampling"]
 
@@ -43,6 +43,8 @@ class Sampling(Connection):
         truncation_psi: float | None = None,
         truncation_norm: float | None = None,
         precision: PrecisionWord = "float32",
+        method: MethodWord = "resample",
+        evaluations: float = 0.0,
         min_ess: float = 0.0,
         images: ImagesWord | None = "uint8",
         latents: bool = True,
@@ -81,7 +83,12 @@ class Sampling(Connection):
             truncation_norm: conditions a normal prior on |z| <= this.
             precision: `float32`, `float64` or `bfloat16`, of images and of the bank. In `bfloat16` images are those of
                 `float32`, and k goes no further than its volumes are exact.
-            min_ess: least ESS that the server's own k shall keep; 200 at least.
+            method: `resample` draws from the bank; `screened` and `screened_chain` find latents by a surrogate of
+                log v_k and correct them exactly, for where the bank's ESS is too low; `auto` takes what promises most
+                and says why. The first such draw of a bank fits its surrogate, half a minute.
+            evaluations: what a screened draw may compute, in Jacobians; 0 for 4,000.
+            min_ess: least ESS: the server's own k keeps it (200 at least), a screened draw grows until it has it,
+                within 16 times the evaluations and the timeout; below it the result is `LOW_ESS`.
             images: `uint8`, `float32` (raw values), `png`, or None for no images.
             latents: whether latents are sent.
             log_volumes: whether log v_k is sent; a direct draw (rho 0) computes them, a bank holds them.
@@ -122,6 +129,8 @@ class Sampling(Connection):
             truncation_psi=truncation_psi,
             truncation_norm=truncation_norm,
             precision=precision,
+            method=method,
+            evaluations=evaluations,
             min_ess=min_ess,
             images=images,
             latents=latents,
@@ -152,6 +161,8 @@ class Sampling(Connection):
         truncation_psi: float | None = None,
         truncation_norm: float | None = None,
         precision: PrecisionWord = "float32",
+        method: MethodWord = "resample",
+        evaluations: float = 0.0,
         min_ess: float = 0.0,
         images: ImagesWord | None = "uint8",
         latents: bool = True,
@@ -166,7 +177,7 @@ class Sampling(Connection):
             count: rows, or None for a stream without end.
             timeout: seconds for the whole stream; no limit when None.
             preset, rho, det_rho, condition, seed, offset, base, ball_radius, box, top_k, manifold, bank, bank_revision,
-                replacement, truncation_psi, truncation_norm, precision, min_ess, images, latents, log_volumes,
+                replacement, truncation_psi, truncation_norm, precision, method, evaluations, min_ess, images, latents, log_volumes,
                 weights: as in `sample`.
 
         Returns:
@@ -197,6 +208,8 @@ class Sampling(Connection):
             truncation_psi=truncation_psi,
             truncation_norm=truncation_norm,
             precision=precision,
+            method=method,
+            evaluations=evaluations,
             min_ess=min_ess,
             images=images,
             latents=latents,

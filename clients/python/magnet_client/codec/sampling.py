@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import re
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from magnet_client.codec.conditions import class_banks_to_wire, condition_to_wir
 from magnet_client.codec.scalars import (
     IMAGES,
     MANIFOLDS,
+    METHODS,
     PRECISIONS,
     PRESETS,
     bank_id,
@@ -20,12 +22,13 @@ from magnet_client.codec.scalars import (
     images_word,
     integer,
     manifold_word,
+    method_word,
     precision_word,
     preset_word,
     word_to_enum,
 )
 from magnet_client.codec.tensors import from_tensor
-from magnet_client.draw import Draw, DrawHeader, Result
+from magnet_client.draw import Draw, DrawHeader, Result, Screening
 from magnet_client.errors import InvalidInput, ServerFault
 from magnet_client.resolved import ClassBank, Resolved
 
@@ -88,6 +91,9 @@ def sample_request(wanted: Resolved, *, endless: bool = False) -> sampling_pb2.S
             weights=wanted.weights,
         ),
         min_ess=finite(wanted.min_ess, "min_ess", 0, strict=False),
+        method=word_to_enum(wanted.method, METHODS, "method"),
+        budget=_budget(wanted),
+        surrogate=_digest(wanted.surrogate),
     )
     given = [name for name in ("preset", "rho", "det_rho") if getattr(wanted, name) is not None]
     if len(given) != 1:
@@ -117,6 +123,22 @@ def generator_or_bank(generator: str | None, bank: str | None) -> str:
 
 def _invalid(field: str, message: str) -> InvalidInput:
     return InvalidInput(message, field=field, reason="INVALID_INPUT")
+
+
+def _budget(wanted: Resolved) -> sampling_pb2.Budget | None:
+    evaluations = finite(wanted.evaluations, "evaluations", 0, strict=False)
+    exact, forwards = integer(wanted.exact, "exact", 0), integer(wanted.forwards, "forwards", 0)
+    if not (evaluations or exact or forwards):
+        return None
+    return sampling_pb2.Budget(evaluations=evaluations, exact=exact, forwards=forwards)
+
+
+def _digest(surrogate: str | None) -> str:
+    if surrogate is None:
+        return ""
+    if not (isinstance(surrogate, str) and re.fullmatch("[0-9a-f]{16}", surrogate)):
+        raise _invalid("surrogate", f"surrogate is {surrogate!r}: write the 16 digits of a digest, or None")
+    return surrogate
 
 
 def _truncation(wanted: Resolved) -> sampling_pb2.Truncation | None:
@@ -170,6 +192,11 @@ def decode_resolved(request: sampling_pb2.SampleRequest) -> Resolved:
             ClassBank(index=bank.index, bank=bank.bank_id, revision=bank.revision) for bank in request.class_banks
         ),
         min_ess=request.min_ess,
+        method=method_word(request.method),
+        evaluations=request.budget.evaluations,
+        exact=request.budget.exact,
+        forwards=request.budget.forwards,
+        surrogate=request.surrogate or None,
         images=images_word(request.outputs.images),
         latents=request.outputs.latents,
         log_volumes=request.outputs.log_volumes,
@@ -227,6 +254,24 @@ def decode_header(header: sampling_pb2.DrawHeader) -> DrawHeader:
         precision_reason=header.precision_reason,
         volume_error=header.volume_error if header.HasField("volume_error") else None,
         stamp=stamp_to_dict(header.stamp),
+        method_reason=header.method_reason,
+        screening=_screening(header.screening) if header.HasField("screening") else None,
+    )
+
+
+def _screening(message: sampling_pb2.Screening) -> Screening:
+    def given(name: Literal["promised_ess", "pool_ess", "acceptance", "autocorrelation"]) -> float | None:
+        return getattr(message, name) if message.HasField(name) else None
+
+    return Screening(
+        residual=message.residual,
+        promised_ess=given("promised_ess"),
+        exact=message.exact,
+        forwards=message.forwards,
+        pool_ess=given("pool_ess"),
+        acceptance=given("acceptance"),
+        autocorrelation=given("autocorrelation"),
+        kept=message.kept,
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 from magnet.v1 import sampling_pb2, types_pb2
 from magnet_client.errors import InvalidInput
-from magnet_client.words import ImagesWord, ManifoldWord, PrecisionWord, PresetWord
+from magnet_client.words import ImagesWord, ManifoldWord, MethodWord, PrecisionWord, PresetWord
 
 __all__ = [
     "IMAGES",
     "MANIFOLDS",
+    "METHODS",
     "PRECISIONS",
     "PRESETS",
     "bank_id",
@@ -21,6 +22,7 @@ __all__ = [
     "images_word",
     "integer",
     "manifold_word",
+    "method_word",
     "precision_word",
     "preset_word",
     "word_to_enum",
@@ -33,6 +35,12 @@ PRESETS: Mapping[PresetWord, sampling_pb2.Preset.ValueType] = {
     "uniform": sampling_pb2.PRESET_UNIFORM,
     "mode": sampling_pb2.PRESET_MODE,
     "anti_mode": sampling_pb2.PRESET_ANTI_MODE,
+}
+METHODS: Mapping[MethodWord, sampling_pb2.Method.ValueType] = {
+    "resample": sampling_pb2.METHOD_RESAMPLE,
+    "screened": sampling_pb2.METHOD_SCREENED,
+    "screened_chain": sampling_pb2.METHOD_SCREENED_CHAIN,
+    "auto": sampling_pb2.METHOD_AUTO,
 }
 MANIFOLDS: Mapping[ManifoldWord, types_pb2.Manifold.ValueType] = {
     "output": types_pb2.MANIFOLD_OUTPUT,
@@ -51,6 +59,7 @@ IMAGES: Mapping[ImagesWord | None, sampling_pb2.Outputs.Images.ValueType] = {
     None: sampling_pb2.Outputs.IMAGES_NONE,
 }
 _PRESET_WORDS: dict[int, PresetWord] = {value: word for word, value in PRESETS.items()}
+_METHOD_WORDS: dict[int, MethodWord] = {value: word for word, value in METHODS.items()}
 _PRECISION_WORDS: dict[int, PrecisionWord] = {value: word for word, value in PRECISIONS.items()}
 _MANIFOLD_WORDS: dict[int, ManifoldWord] = {value: word for word, value in MANIFOLDS.items()}
 _IMAGES_WORDS: dict[int, ImagesWord | None] = {value: word for word, value in IMAGES.items()}
@@ -69,6 +78,11 @@ def word_to_enum(word: object, table: Mapping[Any, _V], field: str) -> _V:
 def preset_word(value: int) -> PresetWord | None:
     """Return the word of a preset, None where there is none."""
     return _PRESET_WORDS.get(value)
+
+
+def method_word(value: int) -> MethodWord:
+    """Return the word of a method; unspecified reads `resample`."""
+    return _METHOD_WORDS.get(value, "resample")
 
 
 def manifold_word(value: int) -> ManifoldWord:

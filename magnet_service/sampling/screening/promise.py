@@ -1,0 +1,150 @@
+"""What each method promises at one rho and k, before anything is drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.special import logsumexp
+
+from magnet_service.sampling.diagnostics import KHAT_LIMIT, pareto_khat
+from magnet_service.sampling.law import Law
+from magnet_service.sampling.method import Method
+from magnet_service.sampling.polarity import Weights
+from magnet_service.sampling.screening.chains import LEAST_CHAIN_EXACT, LEAST_CHAIN_FORWARDS
+from magnet_service.sampling.screening.surrogate import Surrogate
+from magnet_service.sampling.screening.target import Budget
+
+__all__ = ["Promise", "promises", "shared_out"]
+
+_LEAST_SHARE = 0.1
+_CHAIN_STATES = 150.0
+"""States of a chain that stand for one independent draw: 40 to 180 were seen on the generators tried."""
+
+_CHAIN_KEPT = 0.4
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a method would give.
+
+    Attributes:
+        method: which.
+        ess: effective rows expected.
+        budget: what it would compute.
+        reason: where the figure comes from, one sentence.
+    """
+
+    method: Method
+    ess: float
+    budget: Budget
+    reason: str
+
+
+def promises(
+    surrogate: Surrogate, weights: Weights, rho: float, k: int, evaluations: float, law: Law, *, walks: bool = True
+) -> tuple[Promise, ...]:
+    """What screening promises, from the surrogate's out-of-fold residuals on its bank's rows.
+
+        pool:   e_p = E_q[e^t]^2 / E_q[e^2t]                 share of a pool that counts
+        exact:  e_s = E_q[v^rho]^2 / (E_q[e^t] E_q[v^2rho e^-t])     share of the choices that counts
+        SCREENED:        1 / ESS = 1 / (n e_p) + 1 / (m e_s),   n / d + m = evaluations, by `shared_out`
+        SCREENED_CHAIN:  ESS = m e_s / tau,   tau = 150 m / (0.4 n)
+
+    Where the tail of e^t over the bank is so heavy (k-hat above 0.7) that its ESS would not grow with the pool, the
+    pool counts for no more than the bank did.
+
+    Arguments:
+        surrogate: fitted on the bank.
+        weights: rows of the bank, weighted for the base.
+        rho: exponent of v_k, not 0.
+        k: number of singular values, at most the surrogate's columns.
+        evaluations: to be spent, in exact ones; a forward is one of the Jacobian's columns.
+        law: the base.
+        walks: whether chains can walk over the base.
+
+    Returns:
+        The promises of SCREENED and, where chains can walk and the budget feeds them, SCREENED_CHAIN.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        An estimate from the bank's own rows; far from where the bank has any it is a guess, and the answer's own ESS
+        says what came of it.
+    """
+    tilts, exact, base = _logs(surrogate, weights, rho, k)
+    pool_share = _share(base, tilts)
+    khat, _ = pareto_khat(base + tilts)
+    counted = math.exp(2.0 * logsumexp(base + exact) - logsumexp(base + tilts) - logsumexp(base + 2.0 * exact - tilts))
+    columns = float(law.columns)
+    budget = shared_out(evaluations, columns, pool_share, counted)
+    pool = budget.forwards * pool_share
+    dead = khat is not None and khat > KHAT_LIMIT
+    if dead:
+        pool = min(pool, len(tilts) * pool_share)
+    screened = 1.0 / (1.0 / pool + 1.0 / (budget.exact * counted)) if pool and counted else 0.0
+    tail = f", and no more for its size: k-hat {khat:.2f}" if dead else ""
+    found = [
+        Promise(
+            Method.SCREENED,
+            screened,
+            budget,
+            f"a pool of {budget.forwards:,} counts for {pool:,.0f}{tail}, {counted:.1%} of {budget.exact:,} choices do",
+        )
+    ]
+    half = Budget(int(evaluations / 2.0) // LEAST_CHAIN_EXACT * LEAST_CHAIN_EXACT, int(evaluations / 2.0 * columns))
+    if walks and half.exact >= LEAST_CHAIN_EXACT and half.forwards >= LEAST_CHAIN_FORWARDS:
+        time = max(1.0, _CHAIN_STATES * half.exact / (_CHAIN_KEPT * half.forwards))
+        ess = half.exact * counted / time
+        reason = f"{counted:.1%} of {half.exact:,} states of chains count, about {time:.1f} states for one draw"
+        found.append(Promise(Method.SCREENED_CHAIN, ess, half, reason))
+    return tuple(found)
+
+
+def shared_out(evaluations: float, columns: float, pool_share: float, counted: float) -> Budget:
+    """The budget of SCREENED whose ESS is largest: m / (n / d) = sqrt(d e_p / e_s), each a tenth at least.
+
+    Arguments:
+        evaluations: in exact ones, above 0.
+        columns: d, forwards for one evaluation.
+        pool_share, counted: e_p and e_s, above 0 or the share is even.
+
+    Returns:
+        Exact evaluations and forwards, each 1 at least.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        Exact for the shares given.
+
+    Example:
+        >>> shared_out(4000, 64, 0.01, 0.5)
+        Budget(exact=2123, forwards=120071)
+    """
+    ratio = math.sqrt(columns * pool_share / counted) if pool_share > 0.0 and counted > 0.0 else 1.0
+    share = min(1.0 - _LEAST_SHARE, max(_LEAST_SHARE, ratio / (1.0 + ratio)))
+    exact = max(1, round(share * evaluations))
+    return Budget(exact, max(1, round((evaluations - exact) * columns)))
+
+
+def _logs(
+    surrogate: Surrogate, weights: Weights, rho: float, k: int
+) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
+    """t, rho log v_k and log q / q_bank of the rows that it was fitted on; -inf where the rank is below k."""
+    count = min(len(surrogate.residuals), len(weights.rows))
+    residuals = surrogate.residuals[:count, k - 1].astype(np.float64)
+    volumes = weights.rows.log_volume(k)[:count].astype(np.float64)
+    usable = np.isfinite(residuals) & np.isfinite(volumes)
+    base = weights.logs(0.0, 0).span(0, count)
+    ranks = surrogate.log_ranks[:count, k - 1].astype(np.float64)
+    tilts = np.where(usable, rho * (volumes - residuals) + ranks, -np.inf)
+    return tilts, np.where(usable, rho * volumes, -np.inf), base
+
+
+def _share(base: Float64[np.ndarray, " rows"], tilts: Float64[np.ndarray, " rows"]) -> float:
+    share = 2.0 * logsumexp(base + tilts) - logsumexp(base) - logsumexp(base + 2.0 * tilts)
+    return math.exp(share) if math.isfinite(share) else 0.0
