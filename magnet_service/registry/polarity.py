@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from magnet_service.errors import InvalidInput
@@ -11,15 +12,19 @@ from magnet_service.registry.banks import BankShelf
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.registry.preset_outlook import PresetOutlook
 from magnet_service.sampling import RHO_GRID, BankChoice, BankRows, Base, Cell, Law, SampleRequest, describe
-from magnet_service.sampling.outlook import CellOutlook, outlook
+from magnet_service.sampling.outlook import CellOutlook, outlook, resampled
 from magnet_service.sampling.reach import Reach, reach_in_words, reaches
 from magnet_service.sampling.resolve import weights_of
+from magnet_service.sampling.screening.outlook import screened_by
+from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.spectrum import EffectiveRank, Spectrum, spectrum_of
 
 __all__ = ["Advice", "DescribeRequest", "Description", "describe_polarity", "described"]
 
 _DEFAULT_KS = 8
 _ADVISED_KS = 16
+
+SurrogateOf = Callable[[str, int], Surrogate | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +114,16 @@ class Description:
     reference: str = ""
 
 
-def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRequest) -> Description:
+def describe_polarity(
+    shelf: BankShelf, held: HeldGenerator, request: DescribeRequest, surrogate_of: SurrogateOf
+) -> Description:
     """Computes ESS, k-hat and largest weight for every pair of rho and k.
 
     Arguments:
         shelf: the banks.
         held: the generator, of the condition described.
         request: the grid.
+        surrogate_of: the surrogate of a bank's first rows, None where none is stored.
 
     Returns:
         The grid with its advice, presets left to do.
@@ -130,10 +138,14 @@ def describe_polarity(shelf: BankShelf, held: HeldGenerator, request: DescribeRe
     draw = request.draw(held.condition)
     held.generator.plan(request.manifold)  # refuses a manifold that it has not
     choice, rows = shelf.choose(held, draw)
-    return replace(described(choice, rows, draw.base_law(held.prior), request), reference=held.reference)
+    surrogate = surrogate_of(choice.spec.id, len(rows)) if request.advise else None
+    found = described(choice, rows, draw.base_law(held.prior), request, surrogate)
+    return replace(found, reference=held.reference)
 
 
-def described(choice: BankChoice, rows: BankRows, base: Law, request: DescribeRequest) -> Description:
+def described(
+    choice: BankChoice, rows: BankRows, base: Law, request: DescribeRequest, surrogate: Surrogate | None = None
+) -> Description:
     """The grid of a bank at hand.
 
     Arguments:
@@ -141,6 +153,7 @@ def described(choice: BankChoice, rows: BankRows, base: Law, request: DescribeRe
         rows: its rows used.
         base: law to be reweighted.
         request: the grid.
+        surrogate: fitted on the bank, for what screening promises.
 
     Returns:
         The grid with its advice, presets left to do.
@@ -166,7 +179,8 @@ def described(choice: BankChoice, rows: BankRows, base: Law, request: DescribeRe
         return found
     weights = weights_of(choice, rows, base)
     spectrum = spectrum_of(weights, request.effective_rank)
-    judged = outlook(weights, cells, spectrum.log_volume_sd, can_grow=can_grow)
+    methods = (resampled,) if surrogate is None else (resampled, screened_by(surrogate, base))
+    judged = outlook(weights, cells, spectrum.log_volume_sd, can_grow=can_grow, methods=methods)
     return replace(found, advice=Advice(spectrum, judged, reaches(cells, judged)))
 
 

@@ -334,7 +334,10 @@ class Registry:
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`, or `describe_bank`."""
         held = self.get(reference, request.condition) if reference else None
-        found = describe_bank(self.banks, request) if held is None else describe_polarity(self.banks, held, request)
+        if held is None:
+            found = describe_bank(self.banks, request)
+        else:
+            found = describe_polarity(self.banks, held, request, self._screener.stored)
         if found.advice is None:
             return found
         draws = preset_requests(request.draw(request.condition))

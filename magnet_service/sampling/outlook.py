@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from magnet_service.sampling.diagnostics import KHAT_LIMIT
 from magnet_service.sampling.polarity import LOW_RANK_LIMIT, SUPPORT_ESS, Cell, Weights
 
-__all__ = ["METHODS", "MOST_ROWS", "CellOutlook", "MethodOutlook", "Need", "outlook", "resampled", "supports"]
+__all__ = ["MOST_ROWS", "CellOutlook", "MethodJudge", "MethodOutlook", "Need", "outlook", "resampled", "supports"]
 
 MOST_ROWS = 10_000_000_000
 """The largest bank that a build may be asked for."""
@@ -45,7 +46,7 @@ class MethodOutlook:
         method: as requests and answers name it.
         ess: effective rows that it gives, or promises.
         khat: Pareto k-hat of its weights; None where it is absent or nobody knows it before the draw.
-        evaluations: Jacobians that it computes for that, beside the bank's own.
+        evaluations: what it computes for that beside the bank, in exact evaluations, a forward counted as one column.
         reason: one sentence.
     """
 
@@ -90,19 +91,23 @@ def supports(cell: Cell) -> bool:
     return cell.ess >= SUPPORT_ESS and (cell.khat is None or cell.khat < KHAT_LIMIT)
 
 
-def resampled(weights: Weights, cell: Cell) -> MethodOutlook:
+MethodJudge: TypeAlias = Callable[[Weights, Cell], tuple[MethodOutlook, ...]]
+"""What some methods are worth at one (rho, k); none of those that cannot draw there."""
+
+
+def resampled(weights: Weights, cell: Cell) -> tuple[MethodOutlook, ...]:
     """Resampling the bank's own rows: no evaluation beyond it, and an ESS that is the weights'."""
-    return MethodOutlook(
-        "RESAMPLE", cell.ess, cell.khat, 0, f"rows of the bank by their weights, {len(weights.rows):,} in all"
-    )
-
-
-METHODS: tuple[Callable[[Weights, Cell], MethodOutlook | None], ...] = (resampled,)
-"""Every way to draw, asked at each (rho, k); None from one that cannot draw there."""
+    reason = f"rows of the bank by their weights, {len(weights.rows):,} in all"
+    return (MethodOutlook("RESAMPLE", cell.ess, cell.khat, 0, reason),)
 
 
 def outlook(
-    weights: Weights, cells: Sequence[Cell], log_volume_sd: Sequence[float], *, can_grow: bool = True
+    weights: Weights,
+    cells: Sequence[Cell],
+    log_volume_sd: Sequence[float],
+    *,
+    can_grow: bool = True,
+    methods: Sequence[MethodJudge] = (resampled,),
 ) -> tuple[CellOutlook, ...]:
     """Judges every cell of a grid.
 
@@ -117,6 +122,7 @@ def outlook(
         cells: from `describe` on the same rows.
         log_volume_sd: standard deviation of log v_k for k = 1.. under the base law, nats; NaN where there is none.
         can_grow: False for an imported bank, to which no rows are ever advised.
+        methods: asked at every cell, in this order.
 
     Returns:
         One for each cell, in their order.
@@ -127,40 +133,67 @@ def outlook(
     Accuracy:
         Verdicts are exact comparisons of the cells' figures; rows needed are estimates, rounded up to two digits.
     """
-    return tuple(_judged(weights, cell, log_volume_sd[cell.k - 1], can_grow) for cell in cells)
+    found = []
+    for cell in cells:
+        each = tuple(one for judge in methods for one in judge(weights, cell))
+        found.append(_judged(weights, cell, log_volume_sd[cell.k - 1], can_grow, each))
+    return tuple(found)
 
 
-def _judged(weights: Weights, cell: Cell, sd: float, can_grow: bool) -> CellOutlook:
-    methods = tuple(found for method in METHODS if (found := method(weights, cell)) is not None)
+def _judged(weights: Weights, cell: Cell, sd: float, can_grow: bool, methods: tuple[MethodOutlook, ...]) -> CellOutlook:
     if supports(cell):
         return CellOutlook(cell, Need.NONE, None, _lognormal(weights, cell, sd), "", methods)
     if cell.rho < 0.0 and cell.low_rank_share > LOW_RANK_LIMIT:
         return CellOutlook(cell, Need.LOW_RANK, None, None, _of_low_rank(weights, cell), methods)
-    lack = _lack(cell)
+    lack, instead = _lack(cell), _instead(methods)
     if not can_grow:
-        remedy = (
-            f"{lack}, and an imported bank cannot grow: a smaller |rho| or top_k, or method SCREENED of its generator"
-        )
+        remedy = f"{lack}, and an imported bank cannot grow: {instead}"
         return CellOutlook(cell, Need.FIXED, None, None, remedy, methods)
     guess = _lognormal(weights, cell, sd)
     if _tail_is_light(cell):
         rows = _rounded(len(weights.rows) * SUPPORT_ESS / cell.ess)
         if rows <= MOST_ROWS:
-            return CellOutlook(cell, Need.ROWS, rows, guess, f"{lack}: a bank of about {rows:,} rows", methods)
+            return CellOutlook(
+                cell, Need.ROWS, rows, guess, f"{lack}: a bank of about {rows:,} rows{_also(methods)}", methods
+            )
         return CellOutlook(
-            cell, Need.OUT_OF_REACH, rows, guess, f"{lack}: out of reach by resampling; {_ELSE}", methods
+            cell, Need.OUT_OF_REACH, rows, guess, f"{lack}: out of reach by resampling; {instead}", methods
         )
     if guess is None or 10.0 ** min(guess, 300.0) <= len(weights.rows):
         # No figure, or one that this bank has reached already: its law is heavier than that.
-        remedy = f"{lack}: no number of rows can be promised; {_ELSE}"
+        remedy = f"{lack}: no number of rows can be promised; {instead}"
         return CellOutlook(cell, Need.UNCERTAIN, None, guess, remedy, methods)
     if guess > math.log10(MOST_ROWS):
         told = f"some 10^{guess:,.0f} rows if log v_{cell.k} were normal"
-        remedy = f"{lack}: out of reach by resampling, {told}; {_ELSE}"
+        remedy = f"{lack}: out of reach by resampling, {told}; {instead}"
         return CellOutlook(cell, Need.OUT_OF_REACH, None, guess, remedy, methods)
     told = f"about {_rounded(10.0**guess):,} if log v_{cell.k} were normal"
-    remedy = f"{lack}: no number of rows can be promised from this bank, {told}"
+    remedy = f"{lack}: no number of rows can be promised from this bank, {told}{_also(methods)}"
     return CellOutlook(cell, Need.UNCERTAIN, None, guess, remedy, methods)
+
+
+def _instead(methods: Sequence[MethodOutlook]) -> str:
+    """What to do other than resample: what screening promises, where that is known."""
+    promised = _promised(methods)
+    if promised is None:
+        return _ELSE
+    if promised.ess < SUPPORT_ESS:
+        return f"a smaller |rho| or top_k ({_told(promised)})"
+    return _told(promised)
+
+
+def _also(methods: Sequence[MethodOutlook]) -> str:
+    """What to do beside building rows; empty where nothing promises enough."""
+    promised = _promised(methods)
+    return "" if promised is None or promised.ess < SUPPORT_ESS else f"; {_told(promised)}"
+
+
+def _promised(methods: Sequence[MethodOutlook]) -> MethodOutlook | None:
+    return max((one for one in methods if one.evaluations), key=lambda one: one.ess, default=None)
+
+
+def _told(one: MethodOutlook) -> str:
+    return f"method {one.method} promises an ESS of {one.ess:,.0f} by {one.evaluations:,} evaluations"
 
 
 def _lack(cell: Cell) -> str:

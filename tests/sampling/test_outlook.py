@@ -14,6 +14,7 @@ from magnet_service.sampling import (
     Cell,
     CellOutlook,
     Law,
+    MethodOutlook,
     Need,
     Normal,
     Result,
@@ -25,6 +26,7 @@ from magnet_service.sampling import (
     reaches,
     spectrum_of,
 )
+from magnet_service.sampling.outlook import resampled
 from tests.sampling.synthetic import rows_of
 
 PRIOR = Normal(3)
@@ -154,6 +156,29 @@ def test_an_absurd_rho_is_out_of_reach() -> None:
         assert one.need is Need.OUT_OF_REACH
         assert one.lognormal_log10_rows is not None
         assert 1e9 >= one.lognormal_log10_rows > 1e8
+
+
+@pytest.mark.parametrize("promised", [500.0, 50.0])
+def test_what_screening_promises_is_told_where_it_is_known(promised: float) -> None:
+    def screened(weights: Weights, cell: Cell) -> tuple[MethodOutlook, ...]:
+        some = ("SCREENED", promised), ("SCREENED_CHAIN", promised / 2)
+        return tuple(MethodOutlook(name, ess, None, 4000, "for the test") for name, ess in some) if cell.rho else ()
+
+    rows = rows_of(PRIOR, 1200, [0.7, 1.2, 3.0])
+    weights = Weights(rows, PRIOR, PRIOR)
+    cells = describe(rows, PRIOR, PRIOR, RHOS, (1, 2, 3))
+    spread = spectrum_of(weights).log_volume_sd
+    for can_grow in (True, False):
+        seen = set()
+        for one in outlook(weights, cells, spread, can_grow=can_grow, methods=(resampled, screened)):
+            names = ["RESAMPLE", "SCREENED", "SCREENED_CHAIN"] if one.cell.rho else ["RESAMPLE"]
+            assert [method.method for method in one.methods] == names
+            if not one.supported:
+                seen.add(one.need)
+                told = f"method SCREENED promises an ESS of {promised:,.0f} by 4,000 evaluations" in one.remedy
+                assert told == (promised == 500.0 or one.need in (Need.OUT_OF_REACH, Need.FIXED))
+                assert "CHAIN" not in one.remedy
+        assert seen == ({Need.ROWS, Need.UNCERTAIN, Need.OUT_OF_REACH} if can_grow else {Need.FIXED})
 
 
 def test_ranges_have_no_hole_and_say_what_is_beyond() -> None:

@@ -28,7 +28,7 @@ class MethodOutlook:
     khat: float | None
     """Pareto k-hat of its weights; None where nobody knows it before the draw."""
     evaluations: int
-    """Jacobians that it computes for that, beside the bank's own."""
+    """What it computes for that beside the bank, in exact evaluations, a forward counted as one column."""
     reason: str
 
 

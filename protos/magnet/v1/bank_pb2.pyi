@@ -1009,7 +1009,7 @@ class MethodOutlook(_message.Message):
     khat: _builtins.float
     """Pareto k-hat of its weights; absent where nobody knows it before the draw."""
     evaluations: _builtins.int
-    """Jacobians that it computes for that, beside the bank's own."""
+    """What it computes for that beside the bank, in exact evaluations, a forward counted as one column of the Jacobian."""
     reason: _builtins.str
     """One sentence."""
     def __init__(
