@@ -51,6 +51,22 @@ def test_presets_are_those_of_draws(client: Client, bank: BankInfo, advice: Advi
         assert one.bank in (None, bank.bank_id)
 
 
+def test_promises_of_screening_are_those_of_draws(client: Client) -> None:
+    bank = client.build_bank("toy", 2048, seed=91)
+    before = client.advise("toy", [-2.0, 0.0, 3.0], [1, 4], bank=bank.bank_id)
+    assert {one.method for cell in before.cells for one in cell.methods} == {"RESAMPLE"}
+    drawn = client.sample("toy", 1, rho=3.0, top_k=4, method="screened", bank=bank.bank_id, seed=1)
+    after = client.advise("toy", [-2.0, 0.0, 3.0], [1, 4], bank=bank.bank_id)
+    for cell in after.cells:
+        screened = [one for one in cell.methods if one.method != "RESAMPLE"]
+        assert bool(screened) == (cell.rho != 0.0)
+        assert all((one.evaluations, one.khat) == (4000, None) for one in screened)
+    (promised,) = [one.ess for one in after.cell(3.0, 4).methods if one.method == "SCREENED"]
+    assert drawn.header.screening is not None
+    assert promised == pytest.approx(drawn.header.screening.promised_ess, rel=1e-9)
+    client.delete_bank(bank.bank_id)
+
+
 def test_advice_is_frozen_and_both_clients_agree(address: str, bank: BankInfo, advice: Advice) -> None:
     with pytest.raises(FrozenInstanceError):
         advice.base = "other"  # type: ignore[misc]
