@@ -18,7 +18,7 @@ from magnet_service.registry.conditions import named
 from magnet_service.sampling import Bank, BankRows, Diagnostics, Result, SampleRequest
 from magnet_service.sampling.banks.rows import OK
 from magnet_service.sampling.diagnostics import diagnose, independent, judge, needed_ess
-from magnet_service.sampling.resolved import Method
+from magnet_service.sampling.method import Method
 
 __all__ = ["DEFAULT_BANK_ROWS", "Drawn", "Ground", "draw", "draw_as_trained", "prepared"]
 

@@ -23,7 +23,7 @@ from magnet_service.sampling.screening.draw import ScreenedDraw, screened_draw
 from magnet_service.sampling.screening.fitting import LEAST_ROWS, MOST_ROWS, fitting
 from magnet_service.sampling.screening.keeping import Keeping
 from magnet_service.sampling.screening.moves import walkable
-from magnet_service.sampling.screening.promise import Promise, promises
+from magnet_service.sampling.screening.promise import Promise, better, promises
 from magnet_service.sampling.screening.screened import Screened
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Budget, Target
@@ -286,13 +286,14 @@ def _chosen(
     if request.method.screens:
         named = next((promise for promise in each if promise.method is request.method), None)
         if named is None:
-            least = "chains need a law that they can walk over and more evaluations: write SCREENED"
-            raise Refused(f"method {request.method} is not possible here: {least}", field="method", reason="NO_CHAIN")
+            why = "chains need a law that they can walk over and more evaluations: write SCREENED"
+            raise Refused(f"method {request.method} is not possible here: {why}", field="method", reason="NO_CHAIN")
         return named, ""
-    best = max(each, key=lambda promise: promise.ess)
     ess = found.weights.ess(rho, k)
-    if ess >= max(best.ess, request.min_ess):
-        return None, f"the bank's ESS of {ess:,.0f} is no less than the {best.ess:,.0f} that {best.method} promises"
+    best = better(each, ess, request.min_ess)
+    if best is None:
+        least = max(promise.ess for promise in each)
+        return None, f"the bank's ESS of {ess:,.0f} is no less than the {least:,.0f} that screening promises"
     asked = f" of {request.min_ess:,.0f} asked for" if request.min_ess > ess else ""
     return best, f"the bank's ESS is {ess:,.0f}{asked}, {best.method} promises {best.ess:,.0f}: {best.reason}"
 

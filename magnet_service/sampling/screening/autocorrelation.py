@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-__all__ = ["autocorrelation_time"]
+__all__ = ["autocorrelation_time", "weighted_time"]
 
 _NEGLIGIBLE = 0.05
 
@@ -50,3 +50,34 @@ def autocorrelation_time(series: Float64[np.ndarray, "steps chains"], lag: int =
             break
         total += 2.0 * correlation
     return total
+
+
+def weighted_time(
+    log_weights: Float64[np.ndarray, "rounds chains"], watched: Float64[np.ndarray, "rounds chains numbers"]
+) -> float:
+    """Autocorrelation time of weighted states: by what the ESS of their weights is to be divided.
+
+    The longest time of w and of w (f - E f) for every number f that is watched, E under the weights: where weights
+    vary on their own from state to state, states that lie near one another are worth more than those numbers alone
+    would say.
+
+    Arguments:
+        log_weights: of each state, nats, unnormalised.
+        watched: numbers f of each state.
+
+    Returns:
+        States for one independent draw, at least 1.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        As `autocorrelation_time`.
+    """
+    top = log_weights.max()
+    if not np.isfinite(top):
+        return 1.0
+    weights = np.exp(log_weights - top)
+    means = (weights[..., None] * watched).sum((0, 1)) / weights.sum()
+    terms = weights[..., None] * (watched - means)
+    return max(autocorrelation_time(series) for series in (weights, *np.moveaxis(terms, 2, 0)))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from magnet_service.errors import InvalidInput
-from magnet_service.sampling.screening.autocorrelation import autocorrelation_time
+from magnet_service.sampling.log_weights import LogWeights
+from magnet_service.sampling.screening.autocorrelation import weighted_time
 from magnet_service.sampling.screening.choices import Choices
 from magnet_service.sampling.screening.features import FEATURE_TILE_ROWS
 from magnet_service.sampling.screening.surrogate import Surrogate
@@ -91,15 +92,17 @@ class ScreenedChain:
         watched, kept, accepted = [], [], []
         for number in range(rounds * lag):
             accepted.append(walk.advance(adapting=False))
-            watched.append(walk.watched())
             if (number + 1) % lag == 0:
+                watched.append(walk.watched())
                 kept.append((walk.latents, walk.tilts))
-        series = np.stack(watched)
-        time = max(autocorrelation_time(series[..., place], lag) for place in range(series.shape[2]))
         latents = np.concatenate([some for some, _ in kept])
         tilts = np.concatenate([some for _, some in kept])
-        distinct, first, copies = np.unique(latents, axis=0, return_index=True, return_counts=True)
+        distinct, first, places, copies = np.unique(
+            latents, axis=0, return_index=True, return_inverse=True, return_counts=True
+        )
         rows = target.measured(distinct, should_stop)
+        logs = LogWeights.of(rows, -tilts[first], target.rho, target.k).all()[places.reshape(-1)]
+        time = weighted_time(logs.reshape(rounds, chains), np.stack(watched))
         notes = {
             "chains": float(chains),
             "steps": float(steps),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from magnet_service.sampling.screening.chains import LEAST_CHAIN_EXACT, LEAST_CH
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Budget
 
-__all__ = ["Promise", "promises", "shared_out"]
+__all__ = ["Promise", "better", "promises", "shared_out"]
 
 _LEAST_SHARE = 0.1
 _CHAIN_STATES = 150.0
@@ -51,7 +52,7 @@ def promises(
         pool:   e_p = E_q[e^t]^2 / E_q[e^2t]                 share of a pool that counts
         exact:  e_s = E_q[v^rho]^2 / (E_q[e^t] E_q[v^2rho e^-t])     share of the choices that counts
         SCREENED:        1 / ESS = 1 / (n e_p) + 1 / (m e_s),   n / d + m = evaluations, by `shared_out`
-        SCREENED_CHAIN:  ESS = m e_s / tau,   tau = 150 m / (0.4 n)
+        SCREENED_CHAIN:  1 / ESS = 1 / (0.4 n / 150) + 1 / (m e_s),   n / d = m
 
     Where the tail of e^t over the bank is so heavy (k-hat above 0.7) that its ESS would not grow with the pool, the
     pool counts for no more than the bank did.
@@ -97,11 +98,32 @@ def promises(
     ]
     half = Budget(int(evaluations / 2.0) // LEAST_CHAIN_EXACT * LEAST_CHAIN_EXACT, int(evaluations / 2.0 * columns))
     if walks and half.exact >= LEAST_CHAIN_EXACT and half.forwards >= LEAST_CHAIN_FORWARDS:
-        time = max(1.0, _CHAIN_STATES * half.exact / (_CHAIN_KEPT * half.forwards))
-        ess = half.exact * counted / time
-        reason = f"{counted:.1%} of {half.exact:,} states of chains count, about {time:.1f} states for one draw"
+        apart = _CHAIN_KEPT * half.forwards / _CHAIN_STATES
+        ess = 1.0 / (1.0 / apart + 1.0 / (half.exact * counted)) if counted else 0.0
+        reason = f"chains of {half.forwards:,} steps count for {apart:,.0f}, {counted:.1%} of {half.exact:,} states do"
         found.append(Promise(Method.SCREENED_CHAIN, ess, half, reason))
     return tuple(found)
+
+
+def better(each: Sequence[Promise], bank_ess: float, min_ess: float = 0.0) -> Promise | None:
+    """The promise of the largest ESS; None where the bank's own rows, which cost nothing, count for no less.
+
+    Arguments:
+        each: what the methods promise, at least one.
+        bank_ess: ESS of the bank's rows.
+        min_ess: effective rows asked for: a bank that has fewer gives way to any method.
+
+    Returns:
+        The promise, or None for the bank.
+
+    Raises:
+        Nothing.
+
+    Accuracy:
+        Exact comparisons.
+    """
+    best = max(each, key=lambda promise: promise.ess)
+    return None if bank_ess >= max(best.ess, min_ess) else best
 
 
 def shared_out(evaluations: float, columns: float, pool_share: float, counted: float) -> Budget:

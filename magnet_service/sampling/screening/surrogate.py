@@ -19,6 +19,7 @@ from torch.nn.functional import linear, silu
 from magnet_service.errors import DamagedData, Refused
 from magnet_service.generator import Generator, Manifold, Precision
 from magnet_service.geometry import Engine
+from magnet_service.geometry.crew import pool
 from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.tiles import tiles
 from magnet_service.sampling.screening.features import FEATURE_TILE_ROWS, features, features_version
@@ -133,19 +134,22 @@ class Surrogate:
         Cost: one forward a row and about as much again.
         """
         manifold = Manifold(self.origin["manifold"])
-        guesses: list[Tensor] = []
         alike = replace(engine, precision=Precision.FLOAT32)  # whatever the volumes are computed in
-        with engine.activated(alone=True), torch.inference_mode():
-            placed, rows = alike.place(generator, torch.from_numpy(latents))
-            kept = torch.from_numpy(self.kept).to(rows.device)
-            centre, scale = (torch.from_numpy(array).to(rows.device) for array in (self.centre, self.scale))
-            members = [tuple(part.to(rows.device) for part in member) for member in self.members]
-            for tile in tiles(rows, FEATURE_TILE_ROWS):
+        placed, rows = alike.place(generator, torch.from_numpy(latents))
+        kept = torch.from_numpy(self.kept).to(rows.device)
+        centre, scale = (torch.from_numpy(array).to(rows.device) for array in (self.centre, self.scale))
+        members = [tuple(part.to(rows.device) for part in member) for member in self.members]
+
+        def score(tile: Tensor) -> Tensor:
+            with torch.inference_mode():
                 stopped(should_stop)
-                seen = features(placed, tile, manifold).float()[:, kept]
-                held = standardised(seen, centre, scale)
-                guesses.append(torch.stack([guessed(member, held) for member in members]).double().mean(0).cpu())
-            joined = torch.cat(guesses)[: len(rows)].numpy().copy() if guesses else np.empty((0, 2 * self.columns))
+                held = standardised(features(placed, tile, manifold).float()[:, kept], centre, scale)
+                return torch.stack([guessed(member, held) for member in members]).double().mean(0).cpu()
+
+        cut = tiles(rows, FEATURE_TILE_ROWS)
+        with engine.activated(alone=True), pool(engine.threads if rows.device.type == "cpu" else 1) as at_work:
+            guesses = list(at_work.map(score, cut))
+        joined = torch.cat(guesses)[: len(rows)].numpy().copy() if guesses else np.empty((0, 2 * self.columns))
         volumes = joined[:, : self.columns] * self.log_scale + self.log_centre
         return Scores(volumes, -np.logaddexp(0.0, -joined[:, self.columns :]))
 

@@ -177,8 +177,8 @@ class Sampling(Connection):
             count: rows, or None for a stream without end.
             timeout: seconds for the whole stream; no limit when None.
             preset, rho, det_rho, condition, seed, offset, base, ball_radius, box, top_k, manifold, bank, bank_revision,
-                replacement, truncation_psi, truncation_norm, precision, method, evaluations, min_ess, images, latents, log_volumes,
-                weights: as in `sample`.
+                replacement, truncation_psi, truncation_norm, precision, method, evaluations, min_ess, images, latents,
+                log_volumes, weights: as in `sample`.
 
         Returns:
             An iterator of `Draw`, also a context manager; closing it stops the server. The header is there at once.
