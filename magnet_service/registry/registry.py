@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
 from magnet_service.registry.pattern_shelf import PatternShelf
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
+from magnet_service.registry.preset_outlook import preset_outlooks, preset_requests
 from magnet_service.registry.screening import Clock, Screener
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
 from magnet_service.sampling import Bank, DirectDraw, Law, Method, SampleRequest, bound, resolve
@@ -331,9 +333,16 @@ class Registry:
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`, or `describe_bank`."""
-        if not reference:
-            return describe_bank(self.banks, request)
-        return describe_polarity(self.banks, self.get(reference, request.condition), request)
+        held = self.get(reference, request.condition) if reference else None
+        if held is None:
+            found = describe_bank(self.banks, request)
+        else:
+            found = describe_polarity(self.banks, held, request, self._screener.stored)
+        if found.advice is None:
+            return found
+        draws = preset_requests(request.draw(request.condition))
+        presets = preset_outlooks(draws, partial(self.plan, reference), self.banks, held)
+        return replace(found, advice=replace(found.advice, presets=presets))
 
     def check_rows(self, rows: int, field: str) -> None:
         """InvalidInput for more rows than one call may have."""

@@ -114,6 +114,10 @@ class Screener:
         finally:
             self._at_work.discard(bank.id)
 
+    def stored(self, bank_id: str, revision: int) -> Surrogate | None:
+        """The surrogate that a draw of a bank's first rows takes, None where none is; raises as `BankShelf.open`."""
+        return self._stored(Keeping(self.shelf.open(bank_id).place), revision)
+
     def draw(
         self,
         held: HeldGenerator,
