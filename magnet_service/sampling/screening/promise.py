@@ -76,10 +76,14 @@ def promises(
         An estimate from the bank's own rows; far from where the bank has any it is a guess, and the answer's own ESS
         says what came of it.
     """
-    tilts, exact, base = _logs(surrogate, weights, rho, k)
+    base, tilts, exact = _logs(surrogate, weights, rho, k)
+    usable = tilts > -np.inf
     pool_share = _share(base, tilts)
     khat, _ = pareto_khat(base + tilts)
-    counted = math.exp(2.0 * logsumexp(base + exact) - logsumexp(base + tilts) - logsumexp(base + 2.0 * exact - tilts))
+    squares = (base + 2.0 * exact - np.where(usable, tilts, 0.0))[usable]
+    counted = (
+        _exp(2.0 * logsumexp(base + exact) - logsumexp(base + tilts) - logsumexp(squares)) if usable.any() else 0.0
+    )
     columns = float(law.columns)
     budget = shared_out(evaluations, columns, pool_share, counted)
     pool = budget.forwards * pool_share
@@ -166,7 +170,7 @@ def shared_out(evaluations: float, columns: float, pool_share: float, counted: f
 def _logs(
     surrogate: Surrogate, weights: Weights, rho: float, k: int
 ) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
-    """t, rho log v_k and log q / q_bank of the rows that it was fitted on; -inf where the rank is below k."""
+    """log q / q_bank, t and rho log v_k of the rows that it was fitted on; -inf where the rank is below k."""
     count = min(len(surrogate.residuals), len(weights.rows))
     residuals = surrogate.residuals[:count, k - 1].astype(np.float64)
     volumes = weights.rows.log_volume(k)[:count].astype(np.float64)
@@ -174,9 +178,13 @@ def _logs(
     base = weights.logs(0.0, 0).span(0, count)
     ranks = surrogate.log_ranks[:count, k - 1].astype(np.float64)
     tilts = np.where(usable, rho * (volumes - residuals) + ranks, -np.inf)
-    return tilts, np.where(usable, rho * volumes, -np.inf), base
+    return base, tilts, np.where(usable, rho * volumes, -np.inf)
 
 
 def _share(base: Float64[np.ndarray, " rows"], tilts: Float64[np.ndarray, " rows"]) -> float:
-    share = 2.0 * logsumexp(base + tilts) - logsumexp(base) - logsumexp(base + 2.0 * tilts)
-    return math.exp(share) if math.isfinite(share) else 0.0
+    return _exp(2.0 * logsumexp(base + tilts) - logsumexp(base) - logsumexp(base + 2.0 * tilts))
+
+
+def _exp(log: float) -> float:
+    """0 too where nothing counts and the logs are infinite."""
+    return math.exp(log) if math.isfinite(log) else 0.0
