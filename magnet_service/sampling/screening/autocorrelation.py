@@ -59,7 +59,7 @@ def weighted_time(
 
     The longest time of w and of w (f - E f) for every number f that is watched, E under the weights: where weights
     vary on their own from state to state, states that lie near one another are worth more than those numbers alone
-    would say.
+    would say. Weights that are all equal say nothing of time.
 
     Arguments:
         log_weights: of each state, nats, unnormalised.
@@ -80,4 +80,5 @@ def weighted_time(
     weights = np.exp(log_weights - top)
     means = (weights[..., None] * watched).sum((0, 1)) / weights.sum()
     terms = weights[..., None] * (watched - means)
-    return max(autocorrelation_time(series) for series in (weights, *np.moveaxis(terms, 2, 0)))
+    series = [*np.moveaxis(terms, 2, 0), *([weights] if np.ptp(weights) > 0.0 else [])]
+    return max(autocorrelation_time(one) for one in series)

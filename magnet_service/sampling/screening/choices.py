@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,5 +88,5 @@ class Choices:
             rows = Rows(**{name: arrays[name] for name in _ROWS})
             notes = {str(name): float(value) for name, value in known["notes"].items()}
             return Choices(rows, arrays["copies"], arrays["tilts"], Budget(exact, forwards), notes)
-        except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise DamagedData(f"kept volumes cannot be read: {error}") from error

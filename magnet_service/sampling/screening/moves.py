@@ -102,4 +102,5 @@ def _bounced(
         rest = (1.0 - share) * flight
         place[outside] = wall
         left[outside] = rest - 2.0 * (rest * normal).sum(1, keepdims=True) * normal
-    return place, norms(place + left) <= radius
+    there = place + left
+    return there, norms(there) <= radius

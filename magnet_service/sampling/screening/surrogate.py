@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -187,7 +188,7 @@ class Surrogate:
             count = 1 + max(int(key.split("_")[1]) for key in arrays if key.startswith("member_"))
             members = tuple(_member(arrays, index) for index in range(count))
             found = Surrogate(origin=origin, members=members, **{name: arrays[name] for name in _ARRAYS})
-        except (KeyError, ValueError, TypeError, OSError, EOFError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise DamagedData(f"{name} is no surrogate: {error}. Delete it, and another is fitted.") from error
         if origin.get("features") != features_version:
             raise Refused(

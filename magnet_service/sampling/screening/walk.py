@@ -104,6 +104,7 @@ class Walk:
         uniform = uniforms(self._seed, Stream.CHAIN, self.number * self._chains, self._chains, self._law.dim + 1)
         there, inside = proposed(self._law, self._states.astype(np.float64), normals(uniform[:, :-1]), self.step)
         rounded = np.where(inside[:, None], there, self._states).astype(np.float32)
+        inside &= np.isfinite(self._law.log_density(rounded))  # not what was rounded out of the support
         latents = self._mapped(rounded)
         tilts = self._scored(latents)
         with np.errstate(invalid="ignore"):
@@ -131,7 +132,7 @@ class Walk:
         self._choices += 1
         return invert_at(cumulate(gain * self.tilts), (np.arange(self._chains) + first) / self._chains)
 
-    def _mapped(self, states: Float32[np.ndarray, "rows latent"]) -> Float32[np.ndarray, "rows latent"]:
+    def _mapped(self, states: Float32[np.ndarray, "rows inner"]) -> Float32[np.ndarray, "rows latent"]:
         law = self._target.law
         return law.mapping(states) if isinstance(law, Pushforward) and law.mapping is not None else states
 
