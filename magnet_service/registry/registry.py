@@ -282,7 +282,7 @@ class Registry:
         if found.advice is None:
             return found
         draws = preset_requests(request.draw(request.condition))
-        presets = preset_outlooks(draws, partial(self.plan, reference), self.banks, held)
+        presets = preset_outlooks(draws, partial(self.plan, reference), held)
         return replace(found, advice=replace(found.advice, presets=presets))
 
     def check_rows(self, rows: int, field: str) -> None:

@@ -161,7 +161,8 @@ def _resampled(request: SampleRequest, found: Settled, generator_digest: str) ->
     )
     unsupported = "" if request.preset in _EXTREMES else found.unsupported
     result = judge(figures, needed)
-    advice = advise(weights, rho.rho, top_k.k, figures, needed, unsupported=unsupported)
+    can_grow = not found.choice.spec.imported
+    advice = advise(weights, rho.rho, top_k.k, figures, needed, unsupported=unsupported, can_grow=can_grow)
     if result is Result.OK and unsupported:
         result = Result.LOW_ESS
     draw = ResampledDraw(resolved, figures, result, advice, rows, weighed)
