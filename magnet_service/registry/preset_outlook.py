@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from magnet_service.errors import MagnetError
-from magnet_service.registry.banks import BankShelf, bank_command
+from magnet_service.registry.banks import bank_command
 from magnet_service.registry.conditions import bank_flag
 from magnet_service.registry.generators import HeldGenerator
 from magnet_service.registry.pages import Plan
-from magnet_service.sampling import Base, Preset, ResampledDraw, Resolved, Result, SampleRequest, Weights, from_text
-from magnet_service.sampling.advice import advise
-from magnet_service.sampling.diagnostics import LEAST_NEED
+from magnet_service.sampling import Base, Preset, ResampledDraw, Resolved, Result, SampleRequest
 from magnet_service.sampling.presets import preset_base
 
 __all__ = ["PresetOutlook", "preset_outlooks", "preset_requests"]
@@ -74,7 +72,6 @@ def preset_requests(described: SampleRequest) -> tuple[SampleRequest, ...]:
 def preset_outlooks(
     requests: Sequence[SampleRequest],
     plan: Callable[[SampleRequest], Plan],
-    shelf: BankShelf,
     held: HeldGenerator | None,
 ) -> tuple[PresetOutlook, ...]:
     """Settles every preset as a draw would.
@@ -82,7 +79,6 @@ def preset_outlooks(
     Arguments:
         requests: from `preset_requests`.
         plan: settles a draw of the generator or the bank alone.
-        shelf: the banks.
         held: the generator, of the condition described; None for a bank alone.
 
     Returns:
@@ -93,25 +89,18 @@ def preset_outlooks(
 
     Accuracy: as `Registry.plan`.
     """
-    return tuple(_of(request, plan, shelf, held) for request in requests)
+    return tuple(_of(request, plan, held) for request in requests)
 
 
-def _of(
-    request: SampleRequest, plan: Callable[[SampleRequest], Plan], shelf: BankShelf, held: HeldGenerator | None
-) -> PresetOutlook:
+def _of(request: SampleRequest, plan: Callable[[SampleRequest], Plan], held: HeldGenerator | None) -> PresetOutlook:
     preset = request.preset or Preset.AS_TRAINED
     try:
         draw = plan(request).draw
-        imported = draw.resolved.bank_id is not None and shelf.open(draw.resolved.bank_id).spec.imported
     except MagnetError as error:
         return PresetOutlook(preset=preset, problem=error.message, command=error.metadata.get("command", ""))
     resolved, figures = draw.resolved, draw.diagnostics
     if not isinstance(draw, ResampledDraw):
         return PresetOutlook(preset=preset, resolved=resolved, result=draw.result, advice=draw.advice)
-    advice = draw.advice
-    if imported and advice:
-        weights = Weights(draw.rows, from_text(resolved.base_law), from_text(resolved.bank_law))
-        advice = advise(weights, resolved.rho, resolved.top_k, figures, LEAST_NEED, can_grow=False)
     command = None
     if held is not None and resolved.base_law != resolved.bank_law:
         one = replace(request, condition=held.condition)
@@ -123,6 +112,6 @@ def _of(
         khat=figures.khat,
         largest_weight=figures.largest_weight,
         result=draw.result,
-        advice=advice,
+        advice=draw.advice,
         command=command or "",
     )

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from magnet.v1 import bank_pb2, sampling_pb2
+from magnet_service.config import Settings
+from magnet_service.sampling import Store
+from magnet_service.sampling.banks.transfer import copy_bank
 from tests.rpc.calls import Services, array, build_bank, draw, failure
 from tests.rpc.test_replicas import serving
 
@@ -171,6 +174,21 @@ def test_a_reader_draws_the_same_bytes_keeps_nothing_and_fits_nothing(repository
             assert "surrogate" in error.fields
         # The bank's revision never counts what sampling computed.
         assert builder.banks.ListBanks(bank_pb2.ListBanksRequest()).banks[0].revision == 2048
+
+
+@pytest.mark.parametrize("method", SCREENED)
+def test_a_copy_of_the_bank_answers_a_resolved_request_with_equal_bytes(
+    services: Services, bank: str, settings: Settings, repository: Path, tmp_path: Path, method: int
+) -> None:
+    first = screened(services, method, seed=11)
+    target = Store(tmp_path / "copy")
+    copied = copy_bank(Store(settings.store).open(bank), target.place.child(bank))
+    assert copied.place.child("screened").names() == []
+    with serving(repository, tmp_path / "copy") as reader:
+        again = reader.sampling.Sample(first.header.resolved)
+        assert again.rows.SerializeToString() == first.rows.SerializeToString()
+        assert again.header.diagnostics == first.header.diagnostics
+        assert not again.header.screening.kept  # computed anew by a server that only reads
 
 
 @pytest.mark.parametrize(
