@@ -8,7 +8,7 @@ INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo survey test test-all test-long test-container test-cuda test-ray lint types protos-check stubs bench bench-volume bench-steps \
-        bench-resample bench-serving bench-complexity bench-patterns bench-slice bench-bank train clean
+        bench-resample bench-serving bench-complexity bench-patterns bench-slice bench-bank bench-efficiency train clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -61,7 +61,7 @@ protos-check: $(VENV)/.installed-dev ## buf lint and format; the committed stubs
 stubs: $(VENV)/.installed-dev ## Generates the stubs again
 	$(BIN)/python tools/stubs.py
 
-bench: bench-volume bench-resample bench-serving bench-complexity bench-patterns bench-slice bench-bank ## All benchmarks; leaves build/bench/NAME.json
+bench: bench-volume bench-resample bench-serving bench-complexity bench-patterns bench-slice bench-bank ## All benchmarks but bench-efficiency; leaves build/bench/NAME.json
 
 bench-volume: $(VENV)/.installed-test ## Volumes against vmap(jacfwd) + svdvals and the official recipe
 	$(BIN)/python -m benchmarks.volume --device $(DEVICE) --json build/bench/volume.json
@@ -86,6 +86,9 @@ bench-slice: $(VENV)/.installed-test ## Exact slices against regioncam, and alon
 
 bench-bank: $(VENV)/.installed-test ## A new rho over a bank of ten million rows, cold and warm, against a plain read of the column
 	$(BIN)/python -m benchmarks.bank --json build/bench/bank.json
+
+bench-efficiency: $(VENV)/.installed-test ## Effective draws for 1,000 evaluations by method (up to 40 minutes; not part of bench)
+	$(BIN)/python -m benchmarks.efficiency --json build/bench/efficiency.json
 
 train: $(VENV)/.installed-test ## Trains the bundled generators again (about an hour on two cores); see training/README.md
 	$(BIN)/python -m training.classifier

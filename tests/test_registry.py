@@ -14,8 +14,7 @@ from magnet_service.errors import DamagedData, InvalidInput, Refused, UnknownRes
 from magnet_service.generator import Manifold, Precision, add_generator, export_module
 from magnet_service.geometry import Engine
 from magnet_service.registry import BuildRequest, DescribeRequest, Registry, Wanted, page, spans
-from magnet_service.registry.polarity import _advice
-from magnet_service.sampling import Base, Cell, Result, SampleRequest
+from magnet_service.sampling import Base, SampleRequest
 from tests.rpc.networks import LATENT_DIM, fill, picture
 
 
@@ -174,19 +173,6 @@ def test_the_bank_that_the_command_builds_answers_the_request(
     )
     bank_id = built(registry, words[3], wanted)
     assert registry.plan(generator, request).draw.resolved.bank_id == bank_id
-
-
-def test_advice_names_no_rho_that_is_refused_and_no_range_with_a_hole() -> None:
-    def cell(rho: float, k: int, ess: float = 500.0, low_rank_share: float = 0.0) -> Cell:
-        return Cell(rho, k, ess, 0.1, 0.01, low_rank_share, Result.OK)
-
-    rhos = (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0)
-    deficient = [cell(rho, 2, low_rank_share=0.02) for rho in rhos]
-    hole = [cell(rho, 1, ess=100.0 if rho == 1.0 else 500.0) for rho in rhos]
-    advice = _advice([*hole, *deficient])
-    assert "k = 1: rho -1 to 0.5;" in advice
-    assert "k = 2: rho 0 to 2." in advice
-    assert "larger bank" in _advice([cell(rho, 1, ess=100.0) for rho in rhos])
 
 
 def test_rows_read_stay_in_memory_until_the_bank_changes(registry: Registry) -> None:

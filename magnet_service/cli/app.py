@@ -8,6 +8,7 @@ import typer
 
 from magnet_service import __version__
 from magnet_service.cli import (
+    advise,
     bank,
     bank_files,
     bank_upkeep,
@@ -40,6 +41,7 @@ app.add_typer(bank.app, name="bank")
 bank.app.command("verify")(bank_upkeep.verify)
 bank.app.command("compact")(bank_upkeep.compact)
 bank.app.command("copy")(bank_upkeep.copy)
+app.command("advise")(advise.advise)
 app.command("sample")(sample.sample)
 app.command("slice")(slices.slice_command)
 app.command("complexity")(fields.complexity)

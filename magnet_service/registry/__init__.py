@@ -7,13 +7,15 @@ from magnet_service.registry.building import Build, BuildRequest
 from magnet_service.registry.generators import HeldGenerator, Listing
 from magnet_service.registry.official import Imports, export_banks, import_banks, reference_of
 from magnet_service.registry.pages import Page, Plan, Wanted, page, spans
-from magnet_service.registry.polarity import DescribeRequest, Description
+from magnet_service.registry.polarity import Advice, DescribeRequest, Description
+from magnet_service.registry.preset_outlook import PresetOutlook
 from magnet_service.registry.registry import Registry
 from magnet_service.registry.screening import Clock
 from magnet_service.registry.slices import Sliced, SlicePlace, SliceRequest
 from magnet_service.registry.spectrum import RankStatistics
 
 __all__ = [
+    "Advice",
     "AutoTopK",
     "Build",
     "BuildRequest",
@@ -25,6 +27,7 @@ __all__ = [
     "Listing",
     "Page",
     "Plan",
+    "PresetOutlook",
     "RankStatistics",
     "Registry",
     "SlicePlace",

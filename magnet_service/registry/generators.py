@@ -53,6 +53,12 @@ class HeldGenerator:
         """`name@version`, as a request writes it."""
         return f"{self.name}@{self.version}"
 
+    def check_top_k(self, top_k: int) -> None:
+        """InvalidInput for a k above the Jacobian's columns; field `top_k`."""
+        columns = self.prior.columns
+        if top_k > columns:
+            raise InvalidInput(f"top_k is {top_k}; write 1 to {columns}, or 0 for the default.", field="top_k")
+
 
 @dataclass(frozen=True)
 class Listing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +15,30 @@ from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
 from magnet_service.generator.condition import Condition
 from magnet_service.geometry import Engine, MeasuredError, Volumes, stamp, volumes
-from magnet_service.geometry.engine import stopped
 from magnet_service.geometry.memory import default_max_memory
 from magnet_service.registry.auto_top_k import AutoTopK, auto_top_ks
 from magnet_service.registry.banks import BankShelf
-from magnet_service.registry.bare import describe_bank, plan_of_bank
+from magnet_service.registry.bare import describe_bank
 from magnet_service.registry.building import Build, BuildRequest, Staff, plan_build, plan_growth, repaired
-from magnet_service.registry.classes import plan_classes
 from magnet_service.registry.conditions import named
 from magnet_service.registry.device import device_found
 from magnet_service.registry.generators import GeneratorShelf, HeldGenerator
 from magnet_service.registry.pages import Page, Plan, Wanted, measured, outputs
 from magnet_service.registry.pattern_shelf import PatternShelf
+from magnet_service.registry.planning import PATIENCE, Planner
 from magnet_service.registry.polarity import DescribeRequest, Description, describe_polarity
 from magnet_service.registry.precision import KnownErrors
+from magnet_service.registry.preset_outlook import preset_outlooks, preset_requests
 from magnet_service.registry.screening import Clock, Screener
 from magnet_service.registry.spectrum import RankStatistics, rank_statistics
-from magnet_service.sampling import Bank, DirectDraw, Law, Method, SampleRequest, bound, resolve
+from magnet_service.registry.surrogates import SurrogateShelf
+from magnet_service.sampling import Bank, SampleRequest
 from magnet_service.sampling.banks.cache import Cache
 from magnet_service.sampling.crews import parse_workers
-from magnet_service.sampling.resolve import chosen_seed
 
 __all__ = ["Registry"]
 
 StopSignal = Callable[[], bool]
-
-_PATIENCE = Clock()
 
 
 class Registry:
@@ -94,7 +93,8 @@ class Registry:
         self._staff = Staff(None if workers == "here" else parse_workers(workers), tell)
         self.patterns = PatternShelf()
         self._errors = KnownErrors()
-        self._screener = Screener(self.banks, self.engine)
+        self._screener = Screener(self.banks, self.engine, SurrogateShelf(self.banks, self.engine))
+        self._planner = Planner(self.generators, self.banks, self.engine, self._errors, self._screener, max_count)
 
     def engine(self, precision: Precision = Precision.FLOAT32) -> Engine:
         """How this server computes."""
@@ -125,76 +125,19 @@ class Registry:
         return asked or self.max_tiles
 
     def preparing(self, reference: str, request: SampleRequest) -> Iterator[float]:
-        """Does what a draw needs before it can be planned, step by step: as `Screener.preparing`."""
-        if not reference or request.method is Method.RESAMPLE:
-            return
-        held, request = self._drawn_from(reference, request)
-        if held.condition is not None or held.card.conditions is None:
-            yield from self._screener.preparing(held, request, self._prior(held, request))
+        """Does what a draw needs before it can be planned, step by step: as `Planner.preparing`."""
+        return self._planner.preparing(reference, request)
 
     def plan(
         self,
         reference: str,
         request: SampleRequest,
         *,
-        clock: Clock = _PATIENCE,
+        clock: Clock = PATIENCE,
         should_stop: StopSignal | None = None,
     ) -> Plan:
-        """Settles a draw: which bank, k, rho, seed, method; a screened one is computed here.
-
-        Arguments:
-            reference: `name` or `name@version`; empty for the rows of the bank that the request names, without outputs.
-            request: the draw.
-            clock: until when a screened draw may grow towards its `min_ess`.
-            should_stop: asked between tiles of a screened draw.
-
-        Returns:
-            The plan; `page` computes its rows.
-
-        Raises:
-            InvalidInput: count above the limit, a condition that is not the generator's, or as `resolve`.
-            UnknownResource, Refused, DamagedData: as `GeneratorShelf.get`, `BankShelf.choose`, `resolve` and
-                `Screener.draw`.
-            Cancelled: `should_stop` turned true.
-
-        Accuracy: choices are exact comparisons of the figures that the draw reports.
-        """
-        if request.count > self.max_count:
-            raise InvalidInput(
-                f"count is {request.count:,}; write 1 to {self.max_count:,} (the server's max_count), and ask "
-                "for the rest with offset.",
-                field="count",
-                metadata={"max_count": str(self.max_count)},
-            )
-        if not reference:
-            return plan_of_bank(self.banks, request, self.engine)
-        held, request = self._drawn_from(reference, request)
-        if request.condition is None and held.card.conditions is not None:
-            return plan_classes(held, request, self.banks, self._errors, self.engine)
-        prior = self._prior(held, request)
-        if request.needs_bank and request.method is not Method.RESAMPLE:
-            for _ in self._screener.preparing(held, request, prior):
-                stopped(should_stop)
-            request = replace(request, seed=chosen_seed(request.seed))
-            draw = self._screener.draw(held, request, prior, clock, should_stop)
-            return Plan(held, draw, self.engine(draw.resolved.precision_used))
-        choice, rows = self.banks.choose(held, request) if request.needs_bank else (None, None)
-        draw = resolve(request, prior, generator_digest=held.generator.digest, choice=choice, rows=rows)
-        if isinstance(draw, DirectDraw):
-            draw = self._errors.settled(held, self.engine(request.precision), draw)
-        return Plan(held, draw, self.engine(draw.resolved.precision_used))
-
-    def _drawn_from(self, reference: str, request: SampleRequest) -> tuple[HeldGenerator, SampleRequest]:
-        held = self.generators.get(reference)
-        _check_top_k(request.top_k, held)
-        held.generator.plan(request.manifold)  # refuses a manifold that it has not
-        if request.condition is None and held.card.conditions is not None:
-            return held, request
-        held = named(held, request.condition)
-        return held, replace(request, condition=held.condition)
-
-    def _prior(self, held: HeldGenerator, request: SampleRequest) -> Law:
-        return bound(held.prior, held.generator, self.engine(request.precision))
+        """Settles a draw: which bank, k, rho, seed, method; a screened one is computed here. As `Planner.plan`."""
+        return self._planner.plan(reference, request, clock, should_stop)
 
     def generate(
         self,
@@ -229,7 +172,7 @@ class Registry:
         Accuracy: rounding of the precision; log-volumes as `volumes`.
         """
         self.check_rows(len(latents), "latents")
-        _check_top_k(top_k, held)
+        held.check_top_k(top_k)
         engine = self.engine(precision)
         if wanted.log_volumes:
             self._errors.checked(held, engine, manifold, top_k, should_stop)
@@ -269,7 +212,7 @@ class Registry:
         Accuracy: as `geometry.volumes`.
         """
         self.check_rows(len(latents), "latents")
-        _check_top_k(top_k, held)
+        held.check_top_k(top_k)
         engine = self.engine(precision)
         error = self._errors.checked(held, engine, manifold, top_k, should_stop)
         found = volumes(
@@ -331,17 +274,18 @@ class Registry:
 
     def describe(self, reference: str, request: DescribeRequest) -> Description:
         """Says what a bank supports; raises as `GeneratorShelf.get` and `describe_polarity`, or `describe_bank`."""
-        if not reference:
-            return describe_bank(self.banks, request)
-        return describe_polarity(self.banks, self.get(reference, request.condition), request)
+        held = self.get(reference, request.condition) if reference else None
+        if held is None:
+            found = describe_bank(self.banks, request)
+        else:
+            found = describe_polarity(self.banks, held, request, self._screener.stored)
+        if found.advice is None:
+            return found
+        draws = preset_requests(request.draw(request.condition))
+        presets = preset_outlooks(draws, partial(self.plan, reference), held)
+        return replace(found, advice=replace(found.advice, presets=presets))
 
     def check_rows(self, rows: int, field: str) -> None:
         """InvalidInput for more rows than one call may have."""
         if rows > self.max_count:
             raise InvalidInput(f"{rows:,} rows; send at most {self.max_count:,} in one call.", field=field)
-
-
-def _check_top_k(top_k: int, held: HeldGenerator) -> None:
-    columns = held.prior.columns
-    if top_k > columns:
-        raise InvalidInput(f"top_k is {top_k}; write 1 to {columns}, or 0 for the default.", field="top_k")

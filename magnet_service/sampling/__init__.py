@@ -39,14 +39,17 @@ from magnet_service.sampling.law_text import from_text, parse_law
 from magnet_service.sampling.mapping import bound, prior_law
 from magnet_service.sampling.method import Effort, Method
 from magnet_service.sampling.mixture import MixtureDraw, places_of
+from magnet_service.sampling.outlook import CellOutlook, MethodOutlook, Need, outlook
 from magnet_service.sampling.polarity import Cell, TopK, Weights, choose_top_k, describe, log_weights
 from magnet_service.sampling.presets import RHO_GRID, Base, Preset, RhoChoice, choose_rho, preset_base
 from magnet_service.sampling.pushforward import Pushforward
+from magnet_service.sampling.reach import Reach, reach_in_words, reaches
 from magnet_service.sampling.readiness import make_draws_ready
 from magnet_service.sampling.request import MAX_COUNT, ClassBank, SampleRequest
 from magnet_service.sampling.resample import with_replacement, without_replacement
 from magnet_service.sampling.resolve import resolve
 from magnet_service.sampling.resolved import Resolved
+from magnet_service.sampling.spectrum import EffectiveRank, Spectrum, spectrum_of
 
 __all__ = [
     "MAX_COUNT",
@@ -62,16 +65,20 @@ __all__ = [
     "Box",
     "Cache",
     "Cell",
+    "CellOutlook",
     "ClassBank",
     "Diagnostics",
     "DirectDraw",
     "Draw",
+    "EffectiveRank",
     "Effort",
     "ExportedFile",
     "ImportedBank",
     "Law",
     "Method",
+    "MethodOutlook",
     "MixtureDraw",
+    "Need",
     "NormBoundedNormal",
     "Normal",
     "OfficialFile",
@@ -80,6 +87,7 @@ __all__ = [
     "Preset",
     "Progress",
     "Pushforward",
+    "Reach",
     "RecordedError",
     "ResampledDraw",
     "Resolved",
@@ -87,6 +95,7 @@ __all__ = [
     "RhoChoice",
     "Rows",
     "SampleRequest",
+    "Spectrum",
     "Sphere",
     "Store",
     "Stream",
@@ -113,16 +122,20 @@ __all__ = [
     "make_draws_ready",
     "needed_ess",
     "new_operation_name",
+    "outlook",
     "pareto_khat",
     "parse_law",
     "places_of",
     "preset_base",
     "prior_law",
     "probe_latents",
+    "reach_in_words",
+    "reaches",
     "read_official",
     "resolve",
     "resolve_classes",
     "shortfall",
+    "spectrum_of",
     "this_process",
     "truncated",
     "uniform_domain",

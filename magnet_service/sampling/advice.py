@@ -12,7 +12,14 @@ __all__ = ["advise"]
 
 
 def advise(
-    weights: Weights, rho: float, k: int, diagnostics: Diagnostics, needed: int, *, unsupported: str = ""
+    weights: Weights,
+    rho: float,
+    k: int,
+    diagnostics: Diagnostics,
+    needed: int,
+    *,
+    unsupported: str = "",
+    can_grow: bool = True,
 ) -> str:
     """One or two sentences on an answer: empty when all is well, else what to write instead, with numbers.
 
@@ -23,6 +30,7 @@ def advise(
         diagnostics: figures of the weights.
         needed: effective rows needed.
         unsupported: why AUTO found no k; empty where it did or was not asked.
+        can_grow: False for an imported bank, to which no rows are ever advised.
 
     Returns:
         Plain text.
@@ -35,8 +43,9 @@ def advise(
     """
     if judge(diagnostics, needed) is Result.OK:
         first, rest = unsupported[:1].upper(), unsupported[1:]
-        return f"{first}{rest}. Use a smaller |rho| or a larger bank." if unsupported else ""
-    return f"{_problem(rho, k, diagnostics, needed)} {_remedy(weights, rho, k, diagnostics, needed)}"
+        instead = "a smaller |rho| or a larger bank" if can_grow else "a smaller |rho|"
+        return f"{first}{rest}. Use {instead}." if unsupported else ""
+    return f"{_problem(rho, k, diagnostics, needed)} {_remedy(weights, rho, k, diagnostics, needed, can_grow)}"
 
 
 def _problem(rho: float, k: int, figures: Diagnostics, needed: int) -> str:
@@ -47,7 +56,7 @@ def _problem(rho: float, k: int, figures: Diagnostics, needed: int) -> str:
     return f"{at} have weights with so heavy a tail (k-hat {figures.khat:.2f}) that their ESS cannot be trusted."
 
 
-def _remedy(weights: Weights, rho: float, k: int, figures: Diagnostics, needed: int) -> str:
+def _remedy(weights: Weights, rho: float, k: int, figures: Diagnostics, needed: int, can_grow: bool) -> str:
     ways = []
     for size in reversed(RHO_GRID):
         if size < abs(rho) and (ess := _supported(weights, math.copysign(size, rho), k, needed)):
@@ -58,7 +67,7 @@ def _remedy(weights: Weights, rho: float, k: int, figures: Diagnostics, needed: 
             ways.append(f"top_k {smaller} (ESS {ess:,.0f})")
             break
     # Only under a light tail does the ESS grow with the rows; under a heavy one any such number would be made up.
-    if needed > figures.ess and figures.khat is not None and figures.khat <= KHAT_LIMIT:
+    if can_grow and needed > figures.ess and figures.khat is not None and figures.khat <= KHAT_LIMIT:
         rows = figures.rows * needed / figures.ess
         if rows <= 100 * figures.rows:
             ways.append(f"a bank of about {_rounded(rows):,} rows")

@@ -102,6 +102,9 @@ def test_auto_stays_below_and_says_so(client: Client, banks: Banks) -> None:
     assert (coarse.top_k, fine.top_k) == (32, 48)
     assert "not exact enough" in coarse.top_k_reason
     assert max(client.describe_polarity("partial", precision="bfloat16").top_ks) == 32
+    advice = client.advise("partial", [0.1], precision="bfloat16")
+    assert max(advice.top_ks) == 32
+    assert max(one.top_k for one in advice.presets) <= 32
     with pytest.raises(Refused) as caught:
         client.describe_polarity("partial", top_ks=[1, 33], precision="bfloat16")
     assert caught.value.field == "top_ks"

@@ -56,7 +56,7 @@ def test_parameters_are_the_same_in_the_same_order(name: str) -> None:
 
 def test_parameters_keep_their_order_across_calls() -> None:
     order = list(inspect.signature(Client.sample).parameters)
-    builds = ("stream", "build_bank", "start_build", "describe_polarity", "slice", "region")
+    builds = ("stream", "build_bank", "start_build", "describe_polarity", "advise", "slice", "region")
     measured = ("generate", "log_volume", "local_complexity", "log_density", "patterns", "hamming", "affine_rows")
     for name in (*builds, *measured, "nearest_patterns", "hyperplane_distances"):
         shared = [p for p in inspect.signature(getattr(Client, name)).parameters if p in order]

@@ -44,6 +44,11 @@ REST = st.fixed_dictionaries(
         "replacement": st.booleans(),
         "precision": st.sampled_from(["float32", "float64", "bfloat16"]),
         "min_ess": st.floats(0, 1e9),
+        "method": st.sampled_from(["resample", "screened", "screened_chain", "auto"]),
+        "evaluations": st.floats(0, 1e6),
+        "exact": st.integers(0, 10**6),
+        "forwards": st.integers(0, 10**8),
+        "surrogate": st.none() | st.just("0123456789abcdef"),
         "images": st.sampled_from(["uint8", "float32", "png", None]),
         "latents": st.just(True),
         "log_volumes": st.booleans(),
@@ -70,6 +75,7 @@ def test_every_field_of_the_request_has_its_argument() -> None:
         "outputs": {"images", "latents", "log_volumes", "weights"},
         "bank_id": {"bank"},
         "without_replacement": {"replacement"},
+        "budget": {"evaluations", "exact", "forwards"},
     }
     arguments: set[str] = set()
     for field in sampling_pb2.SampleRequest.DESCRIPTOR.fields:

@@ -142,6 +142,10 @@ def test_banks_of_features_through_the_client(address: str) -> None:
         bank = client.build_bank("style", rows=300, manifold="features")
         assert bank.manifold == "features"
         drawn = client.sample("style", 10, rho=-0.2, top_k=2, manifold="features", seed=4)
+        presets = client.advise("style", [0.5], [1], manifold="features").presets
+        assert [one.result is None for one in presets] == [False, True, False, False]
+        assert "domain" in presets[1].problem  # an inner latent has no default one
+        assert presets[2].bank == bank.bank_id
         assert drawn.manifold == "features"
         assert drawn.images.shape == (10, 8, 8)
         assert drawn.header.resolved.bank == bank.bank_id

@@ -86,6 +86,13 @@ def test_banks_say_whose_they_are(client: Client, banks: tuple[BankInfo, ...]) -
     assert (state.bank_id, state.condition) == (banks[1].bank_id, "bee")
     grid = client.describe_polarity("pets", [1.0], [1], condition="dog, small")
     assert grid.bank_id == banks[3].bank_id
+    advice = client.advise("pets", [1.0], [1], condition="dog, small")
+    assert (advice.bank_id, advice.cells[0].ess) == (banks[3].bank_id, grid.cells[0].ess)
+    assert {one.bank for one in advice.presets} == {None, banks[3].bank_id}
+    assert "--condition='dog, small' --base uniform" in advice.presets[1].command
+    with pytest.raises(InvalidInput, match="'dog, small'") as caught:
+        client.advise("pets")
+    assert caught.value.field == "condition"
 
 
 def test_own_latents_under_a_condition(client: Client) -> None:
@@ -159,7 +166,7 @@ def test_the_asynchronous_client_does_the_same(address: str, client: Client, ban
 
 
 @pytest.mark.parametrize(
-    "name", ["sample", "stream", "build_bank", "start_build", "describe_polarity", "generate", "log_volume"]
+    "name", ["sample", "stream", "build_bank", "start_build", "describe_polarity", "advise", "generate", "log_volume"]
 )
 def test_condition_stands_at_the_same_place_everywhere(name: str) -> None:
     for client in (Client, AsyncClient):

@@ -101,7 +101,14 @@ def test_commands_draw_slices_of_many_tiles_and_of_an_added_generator(magnet: Ma
         draw(magnet, [*words, *(["--local"] if "classifier" in words[:2] else [])], picture, expected)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.long
+def test_advice_draws_its_picture(magnet: Magnet, tmp_path: Path) -> None:
+    here = ("--local", "--store", str(tmp_path / "banks"))
+    for words, picture, expected in commands("advice.md"):
+        draw(magnet, [*words, *here], picture, expected)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "advice.md"])
 def test_pictures_and_pages_that_are_named_exist(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for name in re.findall(r"\]\(([^)#]+)(?:#.*?)?\)", text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +122,29 @@ def test_advice_names_numbers_that_hold() -> None:
     better = draw_of(SampleRequest(count=500, seed=1, rho=1.5, top_k=3), rows)
     assert better.result is Result.OK
     assert f"{better.diagnostics.ess:,.0f}" in draw.advice
+
+
+@pytest.mark.parametrize(
+    ("spreads", "given"),
+    [
+        ([0.01] * 4, {"rho": 0.5}),  # its rows are worth all they could be, and AUTO wants 200
+        ([0.5] * 4, {"rho": 1.0, "top_k": 4, "count": 100, "offset": 200}),  # a light tail, and too few rows
+        ([2.0] * 4, {"preset": Preset.MODE}),
+    ],
+)
+def test_an_imported_bank_is_never_told_to_grow(spreads: list[float], given: dict[str, object]) -> None:
+    rows = rows_of(PRIOR, 80, spreads)
+    request = SampleRequest(**{"count": 20, "seed": 1, **given})  # type: ignore[arg-type]  # any attribute
+    built = draw_of(request, rows)
+    spec = spec_of(PRIOR, generator_name="far", origin="e" * 64, singular_values=4)
+    choice = BankChoice(spec, "for the test")
+    imported = resolve(request, PRIOR, generator_digest=DIGEST, choice=choice, rows=rows)
+    assert (imported.result, imported.diagnostics) == (built.result, built.diagnostics)
+    assert imported.result is not Result.OK
+    assert imported.advice != ""
+    assert not re.search("larger bank|bank of about", imported.advice)
+    if Preset.MODE not in given.values():
+        assert re.search("larger bank|bank of about", built.advice)
 
 
 def test_low_rank_is_refused_below_rho_zero_only() -> None:
@@ -246,7 +270,7 @@ def test_an_earlier_revision_gives_the_earlier_answer() -> None:
 def test_the_advice_names_the_ess_that_auto_was_asked_for() -> None:
     draw = ask(rho=0.5, min_ess=9999.0)
     assert (draw.resolved.top_k, draw.result) == (1, Result.LOW_ESS)
-    assert "ESS >= 9999" in draw.advice
+    assert "9,999 are needed" in draw.advice
     assert "200" not in draw.advice
 
 

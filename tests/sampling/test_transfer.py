@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import pytest
 from magnet_service.errors import DamagedData, Refused, UnknownResource
 from magnet_service.generator import Generator
 from magnet_service.geometry import stamp
-from magnet_service.sampling import Bank, build
+from magnet_service.sampling import Bank, Store, build
 from magnet_service.sampling.banks.inspection import inspect
 from magnet_service.sampling.banks.local_place import TEMPORARY
-from magnet_service.sampling.banks.place import place_of
+from magnet_service.sampling.banks.place import Place, place_of
 from magnet_service.sampling.banks.shard import ROWS as ROWS_FOLDER
 from magnet_service.sampling.banks.transfer import compact, copy_bank
 from tests.sampling.small_bank import (
@@ -208,3 +209,73 @@ def test_an_empty_bank_is_copied(tmp_path: Path, generator: Generator) -> None:
     copied = copy_bank(create(tmp_path / "b", generator), place_of(tmp_path / "copy"))
     assert copied.revision == 0
     assert grow(copied, generator, 40).revision == 40
+
+
+def screened(bank: Bank, content: bytes = b"a surrogate") -> str:
+    """Puts beside a bank what a screened draw leaves there, and gives the surrogate's name."""
+    name = f"{bank.revision:012d}-{hashlib.sha256(content).hexdigest()[:16]}.npz"
+    bank.place.child("surrogates").put(name, content)
+    bank.place.child("screened").put(f"{17:015d}-{'0' * 32}.npz", b"volumes of a draw")
+    return name
+
+
+@pytest.fixture(params=["folder", "s3"])
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "folder":
+        return place_of(tmp_path / "copy")
+    return place_of(f"{request.getfixturevalue('bucket')}/{tmp_path.name}")
+
+
+def test_surrogates_are_copied_and_volumes_of_draws_are_not(bank: Bank, target: Place) -> None:
+    names = {screened(bank), screened(bank, b"another")}
+    copied = copy_bank(bank, target)
+    assert set(target.child("surrogates").names()) == names
+    for name in names:
+        assert target.child("surrogates").read(name) == bank.place.child("surrogates").read(name)
+    assert "screened" not in target.folders()
+    assert is_whole(bank)
+    assert is_whole(copied)
+    # A surrogate fitted since comes with the next copy, though no row is new.
+    later = screened(bank, b"later")
+    copy_bank(bank, target)
+    assert later in target.child("surrogates").names()
+
+
+def test_a_damaged_surrogate_is_not_copied_and_one_there_is_replaced(bank: Bank, target: Place) -> None:
+    whole, damaged = screened(bank), screened(bank, b"to be damaged")
+    bank.place.child("surrogates").put(damaged, b"to be damage")
+    bank.place.child("surrogates").put("notes.txt", b"no surrogate")
+    target.child("surrogates").put(whole, b"a surr")
+    assert is_whole(copy_bank(bank, target))
+    assert target.child("surrogates").names() == [whole]
+    assert target.child("surrogates").read(whole) == b"a surrogate"
+
+
+def test_a_copy_has_its_surrogates_before_it_is_a_bank(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = screened(bank)
+    place = place_of(tmp_path / "copy")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("magnet_service.sampling.banks.transfer.write_manifest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copy_bank(bank, place)
+    assert place.child("surrogates").names() == [name]
+    with pytest.raises(UnknownResource):
+        Bank.open(place)
+    assert is_whole(copy_bank(bank, place))
+
+
+def test_a_bank_is_deleted_with_all_that_screening_left(bank: Bank, target: Place) -> None:
+    store = Store(target)
+    made = copy_bank(bank, target.child(bank.id))
+    screened(made)
+    store.delete(bank.id)
+    assert store.banks() == ()
+    assert target.child(bank.id).folders() == []
+    for folder in ("surrogates", "screened", "rows", "manifest"):
+        assert target.child(bank.id).child(folder).names() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from magnet_client.advice import Advice, AdviceCell, MethodOutlook, PresetOutlook, Spectrum, SupportedRange
 from magnet_client.aio import AsyncClient
 from magnet_client.awaiting.stream import AsyncDrawStream
 from magnet_client.blocking.stream import DrawStream
@@ -50,6 +51,8 @@ from magnet_client.tessellation import Tessellation
 from magnet_client.tile_densities import TileDensity, TileMasses
 
 __all__ = [
+    "Advice",
+    "AdviceCell",
     "AffineRows",
     "AsyncClient",
     "AsyncDrawStream",
@@ -82,6 +85,7 @@ __all__ = [
     "MagnetError",
     "MeasuredError",
     "MessageTooLarge",
+    "MethodOutlook",
     "NearestPatterns",
     "Operation",
     "OutOfMemory",
@@ -90,6 +94,7 @@ __all__ = [
     "Patterns",
     "PolarityCell",
     "PolarityGrid",
+    "PresetOutlook",
     "Progress",
     "RankStatistics",
     "Refused",
@@ -103,6 +108,8 @@ __all__ = [
     "SliceLayer",
     "SliceMasses",
     "SliceStatistics",
+    "Spectrum",
+    "SupportedRange",
     "Tessellation",
     "TileDensity",
     "TileMasses",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from magnet_client.awaiting.advising import AsyncAdvising
 from magnet_client.awaiting.banks import AsyncBanks
 from magnet_client.awaiting.generators import AsyncGenerators
 from magnet_client.awaiting.neighbourhoods import AsyncNeighbourhoods
@@ -12,7 +13,9 @@ from magnet_client.awaiting.slices import AsyncSlices
 __all__ = ["AsyncClient"]
 
 
-class AsyncClient(AsyncGenerators, AsyncSampling, AsyncBanks, AsyncSlices, AsyncNeighbourhoods, AsyncRegions):
+class AsyncClient(
+    AsyncGenerators, AsyncSampling, AsyncBanks, AsyncAdvising, AsyncSlices, AsyncNeighbourhoods, AsyncRegions
+):
     """`Client` for asyncio: the same calls, the same parameters in the same order, awaited.
 
     `stream` and `watch_build` are asynchronous iterators. The channel opens at the first call, in the loop that makes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from magnet_client.blocking.advising import Advising
 from magnet_client.blocking.banks import Banks
 from magnet_client.blocking.generators import Generators
 from magnet_client.blocking.neighbourhoods import Neighbourhoods
@@ -12,7 +13,7 @@ from magnet_client.blocking.slices import Slices
 __all__ = ["Client"]
 
 
-class Client(Generators, Sampling, Banks, Slices, Neighbourhoods, Regions):
+class Client(Generators, Sampling, Banks, Advising, Slices, Neighbourhoods, Regions):
     """A connection to one magnet server; safe to share between threads.
 
     Every call takes a `timeout` that overrides the client's. Calls with one answer end after 60 seconds by default;

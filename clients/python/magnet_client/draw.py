@@ -17,7 +17,7 @@ from magnet_client.resolved import Resolved
 from magnet_client.slices import save_arrays
 from magnet_client.words import ManifoldWord, PrecisionWord
 
-__all__ = ["Draw", "DrawHeader", "Result"]
+__all__ = ["Draw", "DrawHeader", "Result", "Screening"]
 
 
 class Result(StrEnum):

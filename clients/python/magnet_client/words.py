@@ -12,10 +12,12 @@ __all__ = [
     "BaseWord",
     "ColorWord",
     "ConditionLike",
+    "EffectiveRankWord",
     "EstimatorWord",
     "ImagesWord",
     "ManifoldWord",
     "MethodWord",
+    "NeedWord",
     "PrecisionWord",
     "PresetWord",
     "SpaceWord",
@@ -26,6 +28,8 @@ BaseWord: TypeAlias = Literal["prior", "uniform"]
 ManifoldWord: TypeAlias = Literal["output", "pre_activation", "features"]
 MethodWord: TypeAlias = Literal["resample", "screened", "screened_chain", "auto"]
 PrecisionWord: TypeAlias = Literal["float32", "float64", "bfloat16"]
+EffectiveRankWord: TypeAlias = Literal["singular_values", "squares"]
+NeedWord: TypeAlias = Literal["none", "rows", "uncertain", "out_of_reach", "fixed", "low_rank"]
 EstimatorWord: TypeAlias = Literal["vertices", "frame", "ball"]
 ConditionLike: TypeAlias = str | int | Sequence[float] | NDArray[np.floating[Any]]
 """A condition: a label of a class, its index, or a vector."""

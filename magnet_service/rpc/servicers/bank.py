@@ -14,11 +14,11 @@ from magnet.v1 import bank_pb2, bank_pb2_grpc
 from magnet_service.errors import InvalidInput
 from magnet_service.registry import reference_of, spans
 from magnet_service.rpc.backend import CHUNK_BYTES, Backend
+from magnet_service.rpc.wire.advice import description_message
 from magnet_service.rpc.wire.banks import (
     bank_message,
     bank_row_bytes,
     bank_rows_message,
-    description_message,
     operation_message,
     progress_message,
 )

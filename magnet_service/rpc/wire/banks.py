@@ -1,4 +1,4 @@
-"""Banks, their rows, their builds and what they support, written for the wire."""
+"""Banks, their rows and their builds, written for the wire."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from google.longrunning import operations_pb2
 
 from magnet.v1 import bank_pb2, types_pb2
-from magnet_service.registry import Description
 from magnet_service.rpc.operations import OperationState
 from magnet_service.rpc.wire.conditions import condition_of_text
 from magnet_service.rpc.wire.draws import error_message, manifold_to, precision_to, stamp_entries
@@ -17,7 +16,6 @@ __all__ = [
     "bank_message",
     "bank_row_bytes",
     "bank_rows_message",
-    "description_message",
     "operation_message",
     "progress_message",
 ]
@@ -79,28 +77,6 @@ def bank_rows_message(rows: BankRows, start: int, count: int) -> bank_pb2.ReadBa
         latents=tensor_from(part.latents),
         log_volumes=tensor_from(part.log_volumes),
         rank=tensor_from(part.rank.astype(np.int32)),
-    )
-
-
-def description_message(found: Description) -> bank_pb2.DescribePolarityResponse:
-    """Writes what a bank supports."""
-    return bank_pb2.DescribePolarityResponse(
-        cells=[
-            bank_pb2.PolarityCell(
-                rho=cell.rho,
-                top_k=cell.k,
-                ess=cell.ess,
-                khat=cell.khat,
-                largest_weight=cell.largest_weight,
-                low_rank_share=cell.low_rank_share,
-            )
-            for cell in found.cells
-        ],
-        bank_id=found.choice.spec.id,
-        bank_revision=found.rows,
-        bank_reason=found.choice.reason,
-        base=found.base_law,
-        advice=found.advice,
     )
 
 

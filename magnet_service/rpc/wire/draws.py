@@ -22,9 +22,11 @@ from magnet_service.sampling.screening.draw import ScreenedDraw
 
 __all__ = [
     "error_message",
+    "law_in_words",
     "manifold_to",
     "plan_row_bytes",
     "precision_to",
+    "result_to",
     "row_bytes",
     "rows_message",
     "sample_header",
@@ -71,6 +73,11 @@ def manifold_to(manifold: Manifold) -> types_pb2.Manifold.ValueType:
 def precision_to(precision: Precision) -> types_pb2.Precision.ValueType:
     """Writes an arithmetic."""
     return _PRECISIONS[precision]
+
+
+def result_to(result: Result) -> sampling_pb2.Result.ValueType:
+    """Writes a verdict."""
+    return _RESULTS[result]
 
 
 def error_message(error: MeasuredError) -> types_pb2.MeasuredError:
@@ -201,9 +208,9 @@ def sample_header(plan: Plan, outputs: sampling_pb2.Outputs, stamp: Mapping[str,
         method=str(resolved.method),
         generator_digest=resolved.generator_digest,
         diagnostics=_diagnostics(draw.diagnostics, resolved),
-        result=_RESULTS[draw.result],
+        result=result_to(draw.result),
         advice=draw.advice,
-        law_in_words=_law_in_words(resolved),
+        law_in_words=law_in_words(resolved),
         top_k_reason=resolved.top_k_reason,
         bank_reason=resolved.bank_reason,
         rho_reason=resolved.rho_reason,
@@ -298,7 +305,8 @@ def _diagnostics(figures: Diagnostics, resolved: Resolved) -> sampling_pb2.Diagn
     )
 
 
-def _law_in_words(resolved: Resolved) -> str:
+def law_in_words(resolved: Resolved) -> str:
+    """What the law of a draw may be called."""
     if resolved.rho == 0.0:
         words = resolved.base_law
     elif resolved.uniformity == "uniform in the top-k volume":

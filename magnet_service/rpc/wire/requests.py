@@ -9,6 +9,7 @@ from magnet.v1 import bank_pb2, sampling_pb2, types_pb2
 from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold, Precision
 from magnet_service.registry import BuildRequest, DescribeRequest
+from magnet_service.rpc.wire.advice import effective_rank_from
 from magnet_service.rpc.wire.conditions import class_banks_from, condition_from
 from magnet_service.sampling import Base, Effort, Method, Preset, SampleRequest
 
@@ -157,6 +158,8 @@ def describe_from(message: bank_pb2.DescribePolarityRequest) -> DescribeRequest:
         bank_id=message.bank_id or None,
         bank_revision=message.bank_revision or None,
         condition=condition_from(message.condition),
+        advise=message.advise,
+        effective_rank=effective_rank_from(message.effective_rank),
     )
 
 

@@ -12,6 +12,7 @@ from magnet_service.sampling.banks.manifest import Manifest, ShardEntry, in_forc
 from magnet_service.sampling.banks.place import Place
 from magnet_service.sampling.banks.rows import Rows, concatenate
 from magnet_service.sampling.banks.shard import ROWS, encode, entry_of, key_of, matches, read_shard, shard_name
+from magnet_service.sampling.banks.surrogates import copy_surrogates
 
 __all__ = ["compact", "copy_bank"]
 
@@ -22,7 +23,8 @@ def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | N
     """Copies a bank, shard by shard, each checked on its way; the manifest is written last.
 
     Shards that the target has already are left, so that a copy that was stopped goes on, and a copy of a bank that has
-    grown since brings what is new.
+    grown since brings what is new. Surrogates come too, so that a server of the copy answers resolved requests of
+    screened draws; the volumes of such draws do not, as they are computed again.
 
     Arguments:
         bank: the bank, as it stood when opened.
@@ -56,6 +58,7 @@ def copy_bank(bank: Bank, target: Place, *, on_rows: Callable[[int], object] | N
                 target.child(ROWS).put(entry.file, data)
             if on_rows is not None:
                 on_rows(entry.count)
+        copy_surrogates(bank.place, target)
         if not enough:
             lease.check()
             write_manifest(target, number + 1, bank.manifest)

@@ -11,12 +11,13 @@ from jaxtyping import Float32, Float64
 from magnet_service.sampling.choice import BankChoice
 from magnet_service.sampling.diagnostics import Diagnostics, Result, judge, needed_ess
 from magnet_service.sampling.draw import Draw, ResampledDraw
+from magnet_service.sampling.echo import echo, uniformity_of
 from magnet_service.sampling.method import Effort
 from magnet_service.sampling.request import SampleRequest
-from magnet_service.sampling.resolve import Settled, echo, uniformity_of
 from magnet_service.sampling.screening.promise import Promise
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Sample
+from magnet_service.sampling.settled import Settled
 
 __all__ = ["ScreenedDraw", "screened_draw"]
 

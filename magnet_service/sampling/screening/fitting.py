@@ -30,7 +30,7 @@ MOST_ROWS = 16_384
 """Rows beyond these are not read: more gained less than a tenth of the residual on the generators tried."""
 
 _FOLDS = 3
-_WIDTH = 256
+_WIDTH = 128
 _EPOCHS = 24
 _BATCH = 256
 _RATE = 2e-3

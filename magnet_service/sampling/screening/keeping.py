@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from magnet_service.errors import DamagedData
 from magnet_service.sampling.banks.place import Place
+from magnet_service.sampling.banks.surrogates import SURROGATES
 from magnet_service.sampling.screening.choices import Choices
 from magnet_service.sampling.screening.surrogate import Surrogate
 
@@ -12,7 +13,6 @@ __all__ = ["MOST_KEPT", "Keeping"]
 MOST_KEPT = 64
 """Draws of one bank whose volumes are kept: the oldest makes room."""
 
-_SURROGATES = "surrogates"
 _DRAWS = "screened"
 
 
@@ -24,7 +24,7 @@ class Keeping:
     """
 
     def __init__(self, place: Place) -> None:
-        self._surrogates, self._draws = place.child(_SURROGATES), place.child(_DRAWS)
+        self._surrogates, self._draws = place.child(SURROGATES), place.child(_DRAWS)
 
     def digests(self, revision: int) -> list[str]:
         """Digests of the surrogates fitted on at most so many rows, the one of the most rows first."""
@@ -43,7 +43,7 @@ class Keeping:
             return None
         if found.digest != digest:
             raise DamagedData(
-                f"surrogate {digest} holds other bytes: delete {_SURROGATES}/{name}, and another is fitted."
+                f"surrogate {digest} holds other bytes: delete {SURROGATES}/{name}, and another is fitted."
             )
         return found
 

@@ -18,7 +18,7 @@ from magnet_service.sampling.screening.chains import LEAST_CHAIN_EXACT, LEAST_CH
 from magnet_service.sampling.screening.surrogate import Surrogate
 from magnet_service.sampling.screening.target import Budget
 
-__all__ = ["Promise", "better", "promises", "shared_out"]
+__all__ = ["Promise", "better", "least_chain_evaluations", "promises", "shared_out"]
 
 _LEAST_SHARE = 0.1
 _CHAIN_STATES = 150.0
@@ -76,10 +76,14 @@ def promises(
         An estimate from the bank's own rows; far from where the bank has any it is a guess, and the answer's own ESS
         says what came of it.
     """
-    tilts, exact, base = _logs(surrogate, weights, rho, k)
+    base, tilts, exact = _logs(surrogate, weights, rho, k)
+    usable = tilts > -np.inf
     pool_share = _share(base, tilts)
     khat, _ = pareto_khat(base + tilts)
-    counted = math.exp(2.0 * logsumexp(base + exact) - logsumexp(base + tilts) - logsumexp(base + 2.0 * exact - tilts))
+    squares = (base + 2.0 * exact - np.where(usable, tilts, 0.0))[usable]
+    counted = (
+        _exp(2.0 * logsumexp(base + exact) - logsumexp(base + tilts) - logsumexp(squares)) if usable.any() else 0.0
+    )
     columns = float(law.columns)
     budget = shared_out(evaluations, columns, pool_share, counted)
     pool = budget.forwards * pool_share
@@ -97,7 +101,7 @@ def promises(
         )
     ]
     half = Budget(int(evaluations / 2.0) // LEAST_CHAIN_EXACT * LEAST_CHAIN_EXACT, int(evaluations / 2.0 * columns))
-    if walks and half.exact >= LEAST_CHAIN_EXACT and half.forwards >= LEAST_CHAIN_FORWARDS:
+    if walks and evaluations >= least_chain_evaluations(law.columns):
         apart = _CHAIN_KEPT * half.forwards / _CHAIN_STATES
         ess = 1.0 / (1.0 / apart + 1.0 / (half.exact * counted)) if counted else 0.0
         reason = f"chains of {half.forwards:,} steps count for {apart:,.0f}, {counted:.1%} of {half.exact:,} states do"
@@ -124,6 +128,16 @@ def better(each: Sequence[Promise], bank_ess: float, min_ess: float = 0.0) -> Pr
     """
     best = max(each, key=lambda promise: promise.ess)
     return None if bank_ess >= max(best.ess, min_ess) else best
+
+
+def least_chain_evaluations(columns: int) -> int:
+    """Evaluations from which half of them feeds chains, half the states kept.
+
+    Example:
+        >>> least_chain_evaluations(16)
+        1024
+    """
+    return 2 * max(LEAST_CHAIN_EXACT, -(-LEAST_CHAIN_FORWARDS // columns))
 
 
 def shared_out(evaluations: float, columns: float, pool_share: float, counted: float) -> Budget:
@@ -156,7 +170,7 @@ def shared_out(evaluations: float, columns: float, pool_share: float, counted: f
 def _logs(
     surrogate: Surrogate, weights: Weights, rho: float, k: int
 ) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
-    """t, rho log v_k and log q / q_bank of the rows that it was fitted on; -inf where the rank is below k."""
+    """log q / q_bank, t and rho log v_k of the rows that it was fitted on; -inf where the rank is below k."""
     count = min(len(surrogate.residuals), len(weights.rows))
     residuals = surrogate.residuals[:count, k - 1].astype(np.float64)
     volumes = weights.rows.log_volume(k)[:count].astype(np.float64)
@@ -164,9 +178,13 @@ def _logs(
     base = weights.logs(0.0, 0).span(0, count)
     ranks = surrogate.log_ranks[:count, k - 1].astype(np.float64)
     tilts = np.where(usable, rho * (volumes - residuals) + ranks, -np.inf)
-    return tilts, np.where(usable, rho * volumes, -np.inf), base
+    return base, tilts, np.where(usable, rho * volumes, -np.inf)
 
 
 def _share(base: Float64[np.ndarray, " rows"], tilts: Float64[np.ndarray, " rows"]) -> float:
-    share = 2.0 * logsumexp(base + tilts) - logsumexp(base) - logsumexp(base + 2.0 * tilts)
-    return math.exp(share) if math.isfinite(share) else 0.0
+    return _exp(2.0 * logsumexp(base + tilts) - logsumexp(base) - logsumexp(base + 2.0 * tilts))
+
+
+def _exp(log: float) -> float:
+    """0 too where nothing counts and the logs are infinite."""
+    return math.exp(log) if math.isfinite(log) else 0.0

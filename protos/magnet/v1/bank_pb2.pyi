@@ -9,6 +9,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from magnet.v1 import sampling_pb2 as _sampling_pb2
 from magnet.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
@@ -21,6 +22,70 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _EffectiveRank:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EffectiveRankEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EffectiveRank.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EFFECTIVE_RANK_UNSPECIFIED: _EffectiveRank.ValueType  # 0
+    """Answered as SINGULAR_VALUES."""
+    EFFECTIVE_RANK_SINGULAR_VALUES: _EffectiveRank.ValueType  # 1
+    """alpha_i = sigma_i / sum sigma."""
+    EFFECTIVE_RANK_SQUARES: _EffectiveRank.ValueType  # 2
+    """alpha_i = sigma_i^2 / sum sigma^2."""
+
+class EffectiveRank(_EffectiveRank, metaclass=_EffectiveRankEnumTypeWrapper):
+    """Shares whose entropy's exponential is the effective rank of a latent: sources of local rank differ."""
+
+EFFECTIVE_RANK_UNSPECIFIED: EffectiveRank.ValueType  # 0
+"""Answered as SINGULAR_VALUES."""
+EFFECTIVE_RANK_SINGULAR_VALUES: EffectiveRank.ValueType  # 1
+"""alpha_i = sigma_i / sum sigma."""
+EFFECTIVE_RANK_SQUARES: EffectiveRank.ValueType  # 2
+"""alpha_i = sigma_i^2 / sum sigma^2."""
+Global___EffectiveRank: _TypeAlias = EffectiveRank  # noqa: Y015
+
+class _Need:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Need.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NEED_UNSPECIFIED: _Need.ValueType  # 0
+    """Not answered."""
+    NEED_NONE: _Need.ValueType  # 1
+    """Nothing: ESS >= 200, k-hat < 0.7, and at rho < 0 rank >= k on 99 % of the rows."""
+    NEED_ROWS: _Need.ValueType  # 2
+    """A larger bank, of `rows_needed`."""
+    NEED_UNCERTAIN: _Need.ValueType  # 3
+    """A larger bank, of a size that this one cannot tell: k-hat is 0.7 or more."""
+    NEED_OUT_OF_REACH: _Need.ValueType  # 4
+    """More rows than any bank may have: another method."""
+    NEED_FIXED: _Need.ValueType  # 5
+    """More rows than an imported bank has, which cannot grow."""
+    NEED_LOW_RANK: _Need.ValueType  # 6
+    """A smaller k, whatever the rows: more than 1 % of them have rank below it, and rho < 0."""
+
+class Need(_Need, metaclass=_NeedEnumTypeWrapper):
+    """What it takes to draw at one (rho, k)."""
+
+NEED_UNSPECIFIED: Need.ValueType  # 0
+"""Not answered."""
+NEED_NONE: Need.ValueType  # 1
+"""Nothing: ESS >= 200, k-hat < 0.7, and at rho < 0 rank >= k on 99 % of the rows."""
+NEED_ROWS: Need.ValueType  # 2
+"""A larger bank, of `rows_needed`."""
+NEED_UNCERTAIN: Need.ValueType  # 3
+"""A larger bank, of a size that this one cannot tell: k-hat is 0.7 or more."""
+NEED_OUT_OF_REACH: Need.ValueType  # 4
+"""More rows than any bank may have: another method."""
+NEED_FIXED: Need.ValueType  # 5
+"""More rows than an imported bank has, which cannot grow."""
+NEED_LOW_RANK: Need.ValueType  # 6
+"""A smaller k, whatever the rows: more than 1 % of them have rank below it, and rho < 0."""
+Global___Need: _TypeAlias = Need  # noqa: Y015
 
 @_typing.final
 class Bank(_message.Message):
@@ -506,6 +571,8 @@ class DescribePolarityRequest(_message.Message):
     BANK_ID_FIELD_NUMBER: _builtins.int
     BANK_REVISION_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
+    ADVISE_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_RANK_FIELD_NUMBER: _builtins.int
     generator: _builtins.str
     """`name` or `name@version`; may be empty beside a bank_id, whose own law and condition then stand for the generator's."""
     manifold: _types_pb2.Manifold.ValueType
@@ -516,6 +583,10 @@ class DescribePolarityRequest(_message.Message):
     """The bank; chosen as for a draw when empty."""
     bank_revision: _builtins.int
     """Use only this many first rows; all when 0."""
+    advise: _builtins.bool
+    """Answer spectrum, ranges, presets, and what each cell needs, too. The default selection of k is then twice as fine."""
+    effective_rank: Global___EffectiveRank.ValueType
+    """What the effective rank of that advice is the entropy of."""
     @_builtins.property
     def base(self) -> _sampling_pb2.Base:
         """The law to be reweighted."""
@@ -544,10 +615,12 @@ class DescribePolarityRequest(_message.Message):
         bank_id: _builtins.str = ...,
         bank_revision: _builtins.int = ...,
         condition: _types_pb2.Condition | None = ...,
+        advise: _builtins.bool = ...,
+        effective_rank: Global___EffectiveRank.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "condition", b"condition", "generator", b"generator", "manifold", b"manifold", "precision", b"precision", "rhos", b"rhos", "top_ks", b"top_ks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advise", b"advise", "bank_id", b"bank_id", "bank_revision", b"bank_revision", "base", b"base", "condition", b"condition", "effective_rank", b"effective_rank", "generator", b"generator", "manifold", b"manifold", "precision", b"precision", "rhos", b"rhos", "top_ks", b"top_ks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -565,6 +638,12 @@ class DescribePolarityResponse(_message.Message):
     BANK_REASON_FIELD_NUMBER: _builtins.int
     BASE_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
+    SPECTRUM_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    PRESETS_FIELD_NUMBER: _builtins.int
+    GENERATOR_FIELD_NUMBER: _builtins.int
+    MANIFOLD_FIELD_NUMBER: _builtins.int
+    IMPORTED_FIELD_NUMBER: _builtins.int
     bank_id: _builtins.str
     """The bank used."""
     bank_revision: _builtins.int
@@ -575,9 +654,27 @@ class DescribePolarityResponse(_message.Message):
     """The base law as text."""
     advice: _builtins.str
     """What these figures mean for a user, in words: the largest useful |rho| and k."""
+    generator: _builtins.str
+    """`name@version`; empty for a bank alone."""
+    manifold: _types_pb2.Manifold.ValueType
+    """Where the image is taken."""
+    imported: _builtins.bool
+    """Whether the bank was imported, and cannot grow."""
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolarityCell]:
         """One entry for each pair of rho and k."""
+
+    @_builtins.property
+    def spectrum(self) -> Global___Spectrum:
+        """Singular values of the bank's rows; absent unless `advise` is set, as the fields that follow are."""
+
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___SupportedRange]:
+        """The rho that this bank supports, by ascending k of the grid."""
+
+    @_builtins.property
+    def presets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PresetOutlook]:
+        """What each preset would draw, in the order of their numbers."""
 
     def __init__(
         self,
@@ -588,14 +685,236 @@ class DescribePolarityResponse(_message.Message):
         bank_reason: _builtins.str = ...,
         base: _builtins.str = ...,
         advice: _builtins.str = ...,
+        spectrum: Global___Spectrum | None = ...,
+        ranges: _abc.Iterable[Global___SupportedRange] | None = ...,
+        presets: _abc.Iterable[Global___PresetOutlook] | None = ...,
+        generator: _builtins.str = ...,
+        manifold: _types_pb2.Manifold.ValueType = ...,
+        imported: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spectrum", b"spectrum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "bank_id", b"bank_id", "bank_reason", b"bank_reason", "bank_revision", b"bank_revision", "base", b"base", "cells", b"cells"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "bank_id", b"bank_id", "bank_reason", b"bank_reason", "bank_revision", b"bank_revision", "base", b"base", "cells", b"cells", "generator", b"generator", "imported", b"imported", "manifold", b"manifold", "presets", b"presets", "ranges", b"ranges", "spectrum", b"spectrum"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DescribePolarityResponse: _TypeAlias = DescribePolarityResponse  # noqa: Y015
+
+@_typing.final
+class Spectrum(_message.Message):
+    """Singular values of a bank's first rows, weighted as the base law has them; entry i - 1 of a list is that of i = 1, 2, ..."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    LOG_SIGMA_MEAN_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    RANK_SHARE_FIELD_NUMBER: _builtins.int
+    LOG_VOLUME_SD_FIELD_NUMBER: _builtins.int
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_RANK_MEAN_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows read: all, or 102,400 of the first at most."""
+    definition: Global___EffectiveRank.ValueType
+    """What the effective rank is the entropy of."""
+    effective_rank_mean: _builtins.float
+    """Mean of the effective rank over all rows."""
+    @_builtins.property
+    def log_sigma_mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Mean of log sigma_i in nats over rows of rank >= i; NaN where there is none."""
+
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpectrumLevel]:
+        """Quantiles over all rows, by ascending level."""
+
+    @_builtins.property
+    def rank_share(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Share of the base law with rank >= k, 0 to 1."""
+
+    @_builtins.property
+    def log_volume_sd(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Standard deviation of log v_k in nats over rows of rank >= k; NaN below two."""
+
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        log_sigma_mean: _abc.Iterable[_builtins.float] | None = ...,
+        levels: _abc.Iterable[Global___SpectrumLevel] | None = ...,
+        rank_share: _abc.Iterable[_builtins.float] | None = ...,
+        log_volume_sd: _abc.Iterable[_builtins.float] | None = ...,
+        definition: Global___EffectiveRank.ValueType = ...,
+        effective_rank_mean: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "effective_rank_mean", b"effective_rank_mean", "levels", b"levels", "log_sigma_mean", b"log_sigma_mean", "log_volume_sd", b"log_volume_sd", "rank_share", b"rank_share", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Spectrum: _TypeAlias = Spectrum  # noqa: Y015
+
+@_typing.final
+class SpectrumLevel(_message.Message):
+    """Quantiles of one level."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: _builtins.int
+    LOG_SIGMA_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_RANK_FIELD_NUMBER: _builtins.int
+    level: _builtins.float
+    """0 to 1."""
+    effective_rank: _builtins.float
+    """Of the effective rank."""
+    @_builtins.property
+    def log_sigma(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Of log sigma_i in nats, -inf where the rank ends."""
+
+    def __init__(
+        self,
+        *,
+        level: _builtins.float = ...,
+        log_sigma: _abc.Iterable[_builtins.float] | None = ...,
+        effective_rank: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_rank", b"effective_rank", "level", b"level", "log_sigma", b"log_sigma"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpectrumLevel: _TypeAlias = SpectrumLevel  # noqa: Y015
+
+@_typing.final
+class SupportedRange(_message.Message):
+    """The rho of the grid that a bank supports at one k, from 0 to the last before the first that fails."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOP_K_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    BELOW_FIELD_NUMBER: _builtins.int
+    ABOVE_FIELD_NUMBER: _builtins.int
+    top_k: _builtins.int
+    """Number of singular values."""
+    low: _builtins.float
+    """The least, 0 or below."""
+    high: _builtins.float
+    """The largest, 0 or above."""
+    below: _builtins.str
+    """What it takes at the next rho below; empty where the grid ends."""
+    above: _builtins.str
+    """What it takes at the next rho above; empty where the grid ends."""
+    def __init__(
+        self,
+        *,
+        top_k: _builtins.int = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        below: _builtins.str = ...,
+        above: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above", b"above", "below", b"below", "high", b"high", "low", b"low", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupportedRange: _TypeAlias = SupportedRange  # noqa: Y015
+
+@_typing.final
+class PresetOutlook(_message.Message):
+    """A preset as a draw of one row would settle it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRESET_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
+    RHO_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    LAW_IN_WORDS_FIELD_NUMBER: _builtins.int
+    BANK_ID_FIELD_NUMBER: _builtins.int
+    BANK_REVISION_FIELD_NUMBER: _builtins.int
+    ESS_FIELD_NUMBER: _builtins.int
+    KHAT_FIELD_NUMBER: _builtins.int
+    LARGEST_WEIGHT_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    RHO_REASON_FIELD_NUMBER: _builtins.int
+    TOP_K_REASON_FIELD_NUMBER: _builtins.int
+    BANK_REASON_FIELD_NUMBER: _builtins.int
+    preset: _sampling_pb2.Preset.ValueType
+    """Which."""
+    problem: _builtins.str
+    """Why a draw would be refused; what follows is then empty, but for the command."""
+    command: _builtins.str
+    """Builds the bank that is missing, or one whose law is the base where another is corrected to it; empty where neither is."""
+    rho: _builtins.float
+    """Exponent of v_k."""
+    top_k: _builtins.int
+    """k; 0 where no volume is read."""
+    base: _builtins.str
+    """The base law as text."""
+    method: _builtins.str
+    """DIRECT or RESAMPLE, as DrawHeader's."""
+    law_in_words: _builtins.str
+    """What the law of the draw may be called."""
+    bank_id: _builtins.str
+    """The bank; empty for DIRECT."""
+    bank_revision: _builtins.int
+    """Rows of it."""
+    ess: _builtins.float
+    """Effective sample size in rows; 0 for DIRECT, where each row is worth one."""
+    khat: _builtins.float
+    """Pareto k-hat; absent as in PolarityCell."""
+    largest_weight: _builtins.float
+    """Largest normalised weight, 0 to 1."""
+    result: _sampling_pb2.Result.ValueType
+    """The verdict for 100 effective rows; unspecified where a draw would be refused."""
+    advice: _builtins.str
+    """The verdict in words and what to do."""
+    rho_reason: _builtins.str
+    """Why this rho."""
+    top_k_reason: _builtins.str
+    """Why this k."""
+    bank_reason: _builtins.str
+    """Why this bank."""
+    def __init__(
+        self,
+        *,
+        preset: _sampling_pb2.Preset.ValueType = ...,
+        problem: _builtins.str = ...,
+        command: _builtins.str = ...,
+        rho: _builtins.float = ...,
+        top_k: _builtins.int = ...,
+        base: _builtins.str = ...,
+        method: _builtins.str = ...,
+        law_in_words: _builtins.str = ...,
+        bank_id: _builtins.str = ...,
+        bank_revision: _builtins.int = ...,
+        ess: _builtins.float = ...,
+        khat: _builtins.float | None = ...,
+        largest_weight: _builtins.float = ...,
+        result: _sampling_pb2.Result.ValueType = ...,
+        advice: _builtins.str = ...,
+        rho_reason: _builtins.str = ...,
+        top_k_reason: _builtins.str = ...,
+        bank_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "khat", b"khat"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "advice", b"advice", "bank_id", b"bank_id", "bank_reason", b"bank_reason", "bank_revision", b"bank_revision", "base", b"base", "command", b"command", "ess", b"ess", "khat", b"khat", "largest_weight", b"largest_weight", "law_in_words", b"law_in_words", "method", b"method", "preset", b"preset", "problem", b"problem", "result", b"result", "rho", b"rho", "rho_reason", b"rho_reason", "top_k", b"top_k", "top_k_reason", b"top_k_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__khat: _TypeAlias = _typing.Literal["khat"]  # noqa: Y015
+    _WhichOneofArgType__khat: _TypeAlias = _typing.Literal["_khat", b"_khat"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__khat) -> _WhichOneofReturnType__khat | None: ...
+
+Global___PresetOutlook: _TypeAlias = PresetOutlook  # noqa: Y015
 
 @_typing.final
 class PolarityCell(_message.Message):
@@ -609,6 +928,11 @@ class PolarityCell(_message.Message):
     KHAT_FIELD_NUMBER: _builtins.int
     LARGEST_WEIGHT_FIELD_NUMBER: _builtins.int
     LOW_RANK_SHARE_FIELD_NUMBER: _builtins.int
+    NEED_FIELD_NUMBER: _builtins.int
+    ROWS_NEEDED_FIELD_NUMBER: _builtins.int
+    LOGNORMAL_LOG10_ROWS_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
     rho: _builtins.float
     """Exponent of v_k."""
     top_k: _builtins.int
@@ -621,6 +945,18 @@ class PolarityCell(_message.Message):
     """Largest normalised weight, 0 to 1."""
     low_rank_share: _builtins.float
     """Share of the base law's rows with rank < k, 0 to 1, which are left out for rho != 0."""
+    need: Global___Need.ValueType
+    """What it takes to draw here; unspecified unless `advise` is set, as the fields that follow are."""
+    rows_needed: _builtins.int
+    """Rows of a bank with an ESS of 200 here, where a number can be told."""
+    lognormal_log10_rows: _builtins.float
+    """log10 of those rows if log v_k were normal, by its standard deviation alone: no promise, absent where there is none."""
+    remedy: _builtins.str
+    """What to do, in words; empty where the bank supports a draw."""
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodOutlook]:
+        """What each method is worth here."""
+
     def __init__(
         self,
         *,
@@ -630,13 +966,67 @@ class PolarityCell(_message.Message):
         khat: _builtins.float | None = ...,
         largest_weight: _builtins.float = ...,
         low_rank_share: _builtins.float = ...,
+        need: Global___Need.ValueType = ...,
+        rows_needed: _builtins.int | None = ...,
+        lognormal_log10_rows: _builtins.float | None = ...,
+        remedy: _builtins.str = ...,
+        methods: _abc.Iterable[Global___MethodOutlook] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "_lognormal_log10_rows", b"_lognormal_log10_rows", "_rows_needed", b"_rows_needed", "khat", b"khat", "lognormal_log10_rows", b"lognormal_log10_rows", "rows_needed", b"rows_needed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "_lognormal_log10_rows", b"_lognormal_log10_rows", "_rows_needed", b"_rows_needed", "ess", b"ess", "khat", b"khat", "largest_weight", b"largest_weight", "lognormal_log10_rows", b"lognormal_log10_rows", "low_rank_share", b"low_rank_share", "methods", b"methods", "need", b"need", "remedy", b"remedy", "rho", b"rho", "rows_needed", b"rows_needed", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__khat: _TypeAlias = _typing.Literal["khat"]  # noqa: Y015
+    _WhichOneofArgType__khat: _TypeAlias = _typing.Literal["_khat", b"_khat"]  # noqa: Y015
+    _WhichOneofReturnType__lognormal_log10_rows: _TypeAlias = _typing.Literal["lognormal_log10_rows"]  # noqa: Y015
+    _WhichOneofArgType__lognormal_log10_rows: _TypeAlias = _typing.Literal["_lognormal_log10_rows", b"_lognormal_log10_rows"]  # noqa: Y015
+    _WhichOneofReturnType__rows_needed: _TypeAlias = _typing.Literal["rows_needed"]  # noqa: Y015
+    _WhichOneofArgType__rows_needed: _TypeAlias = _typing.Literal["_rows_needed", b"_rows_needed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__khat) -> _WhichOneofReturnType__khat | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lognormal_log10_rows) -> _WhichOneofReturnType__lognormal_log10_rows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rows_needed) -> _WhichOneofReturnType__rows_needed | None: ...
+
+Global___PolarityCell: _TypeAlias = PolarityCell  # noqa: Y015
+
+@_typing.final
+class MethodOutlook(_message.Message):
+    """What one method is worth at one (rho, k)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    ESS_FIELD_NUMBER: _builtins.int
+    KHAT_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """As DrawHeader's."""
+    ess: _builtins.float
+    """Effective rows that it gives, or promises."""
+    khat: _builtins.float
+    """Pareto k-hat of its weights; absent where nobody knows it before the draw."""
+    evaluations: _builtins.int
+    """What it computes for that beside the bank, in exact evaluations, a forward counted as one column of the Jacobian."""
+    reason: _builtins.str
+    """One sentence."""
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        ess: _builtins.float = ...,
+        khat: _builtins.float | None = ...,
+        evaluations: _builtins.int = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "khat", b"khat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "ess", b"ess", "khat", b"khat", "largest_weight", b"largest_weight", "low_rank_share", b"low_rank_share", "rho", b"rho", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_khat", b"_khat", "ess", b"ess", "evaluations", b"evaluations", "khat", b"khat", "method", b"method", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__khat: _TypeAlias = _typing.Literal["khat"]  # noqa: Y015
     _WhichOneofArgType__khat: _TypeAlias = _typing.Literal["_khat", b"_khat"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__khat) -> _WhichOneofReturnType__khat | None: ...
 
-Global___PolarityCell: _TypeAlias = PolarityCell  # noqa: Y015
+Global___MethodOutlook: _TypeAlias = MethodOutlook  # noqa: Y015

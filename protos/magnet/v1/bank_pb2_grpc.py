@@ -122,7 +122,8 @@ class BankServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DescribePolarity(self, request, context):
-        """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid.
+        """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid; on request spectrum, presets, and
+        what it takes beyond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

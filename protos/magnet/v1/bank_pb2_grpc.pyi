@@ -50,7 +50,9 @@ class BankServiceStub:
     ReadBank: _grpc.UnaryStreamMultiCallable[_bank_pb2.ReadBankRequest, _bank_pb2.ReadBankResponse]
     """Streams a bank's rows in their order: latents, log-volumes of every k, rank."""
     DescribePolarity: _grpc.UnaryUnaryMultiCallable[_bank_pb2.DescribePolarityRequest, _bank_pb2.DescribePolarityResponse]
-    """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid."""
+    """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid; on request spectrum, presets, and
+    what it takes beyond.
+    """
 
 @_typing.type_check_only
 class BankServiceAsyncStub(BankServiceStub):
@@ -73,7 +75,9 @@ class BankServiceAsyncStub(BankServiceStub):
     ReadBank: _aio.UnaryStreamMultiCallable[_bank_pb2.ReadBankRequest, _bank_pb2.ReadBankResponse]  # type: ignore[assignment]
     """Streams a bank's rows in their order: latents, log-volumes of every k, rank."""
     DescribePolarity: _aio.UnaryUnaryMultiCallable[_bank_pb2.DescribePolarityRequest, _bank_pb2.DescribePolarityResponse]  # type: ignore[assignment]
-    """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid."""
+    """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid; on request spectrum, presets, and
+    what it takes beyond.
+    """
 
 class BankServiceServicer(metaclass=_abc_1.ABCMeta):
     """Banks: stored latents of one law with the log-volumes of one generator at each."""
@@ -135,6 +139,8 @@ class BankServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _bank_pb2.DescribePolarityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_bank_pb2.DescribePolarityResponse, _abc.Awaitable[_bank_pb2.DescribePolarityResponse]]:
-        """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid."""
+        """Says which rho and k a bank supports: ESS, Pareto k-hat and largest weight on a grid; on request spectrum, presets, and
+        what it takes beyond.
+        """
 
 def add_BankServiceServicer_to_server(servicer: BankServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from google.longrunning.operations_pb2 import Operation
 
+from magnet_client.codec.advice import advise_request, decode_advice
 from magnet_client.codec.banks import (
     build_request,
     decode_bank,
@@ -64,10 +65,12 @@ from magnet_client.codec.tensors import from_tensor, latents_to_tensor, to_tenso
 __all__ = [
     "Operation",
     "SliceAssembly",
+    "advise_request",
     "affine_rows_request",
     "bank_id",
     "build_request",
     "complexity_request",
+    "decode_advice",
     "decode_affine_rows",
     "decode_bank",
     "decode_banks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "headline",
     "layer_colours",
     "new_figure",
+    "png_of",
     "readable",
     "suffix_of",
     "tile_colours",
@@ -114,6 +116,13 @@ def written(figure: Figure, path: str | os.PathLike[str] | None, dpi: float) -> 
         else:
             figure.savefig(path, format=kind, dpi=dpi, metadata={"Date": None, "Creator": None})
     return figure
+
+
+def png_of(figure: Figure, dpi: float = 100.0) -> bytes:
+    """Return a figure as the bytes of a PNG file, as notebooks show it."""
+    sink = io.BytesIO()
+    figure.savefig(sink, format="png", dpi=dpi, metadata={"Software": None})
+    return sink.getvalue()
 
 
 def layer_colours(count: int) -> list[str]:
