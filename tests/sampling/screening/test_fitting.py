@@ -82,7 +82,7 @@ def test_rows_of_low_rank_are_not_learned_from(lame: Generator, lame_rows: Rows,
     for k in range(1, columns + 1):
         known = fresh.rank >= k
         guessed = np.exp(found[:, k - 1])
-        assert guessed.mean() == pytest.approx(known.mean(), abs=0.03)
+        assert guessed.mean() == pytest.approx(known.mean(), abs=0.06)
         if not known.all():
             assert guessed[known].mean() > guessed[~known].mean() + 0.5
 
