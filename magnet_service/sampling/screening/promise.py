@@ -77,7 +77,7 @@ def promises(
         says what came of it.
     """
     base, tilts, exact = _logs(surrogate, weights, rho, k)
-    usable = tilts > -np.inf
+    usable = base + tilts > -np.inf
     pool_share = _share(base, tilts)
     khat, _ = pareto_khat(base + tilts)
     squares = (base + 2.0 * exact - np.where(usable, tilts, 0.0))[usable]
@@ -182,7 +182,8 @@ def _logs(
 
 
 def _share(base: Float64[np.ndarray, " rows"], tilts: Float64[np.ndarray, " rows"]) -> float:
-    return _exp(2.0 * logsumexp(base + tilts) - logsumexp(base) - logsumexp(base + 2.0 * tilts))
+    first, second = float(logsumexp(base + tilts)), float(logsumexp(base + 2.0 * tilts))
+    return _exp(2.0 * first - float(logsumexp(base)) - second)
 
 
 def _exp(log: float) -> float:

@@ -59,18 +59,16 @@ def test_copies_weights_and_figures_are_the_formulas(rho: float, k: int, net: Ge
     assert copies.sum() == BUDGET.exact
     assert chosen.spent == Budget(len(latents), BUDGET.forwards)
     sample = Screened(learned)(target, BUDGET, SEED)
-    ratio = np.exp(sample.log_weights) / weights
-    assert ratio / ratio[0] == pytest.approx(np.ones(len(ratio)), rel=2e-5)
+    found = np.exp(sample.log_weights)
+    assert found / found.sum() == pytest.approx(weights / weights.sum(), rel=1e-4)
     assert sample.figures.ess == pytest.approx(weights.sum() ** 2 / np.square(weights).sum(), rel=1e-4)
     assert sample.figures.largest_weight == pytest.approx(weights.max() / weights.sum(), rel=1e-4)
-    assert sample.figures.low_rank_share == 0.0
+    assert sample.figures.low_rank_share == pytest.approx(copies[weights == 0.0].sum() / copies.sum())
 
 
 @pytest.mark.parametrize("rho", [1.0, -1.0])
-def test_rows_of_low_rank_have_no_weight_and_their_share_is_told(
-    rho: float, lame: Generator, lame_surrogate: Surrogate
-) -> None:
-    # The surrogate of the small net's noise does not know which latents they are.
+def test_rows_of_low_rank_have_no_weight_and_their_share_is_told(rho: float, lame: Generator) -> None:
+    # Noise does not know which latents they are.
     guess = noise(lame, 3)
     _, copies, weights = oracle(lame, guess, (3, 4, 5), 3, rho, 3)
     assert 0 < (weights == 0.0).sum() < len(weights)
@@ -80,10 +78,12 @@ def test_rows_of_low_rank_have_no_weight_and_their_share_is_told(
     assert sample.figures.distinct == (weights > 0.0).sum()
     answers = sample.weighed.at(uniforms(1, Stream.RESAMPLE, 0, 5000, 1)[:, 0])
     assert (sample.rows.ranks()[answers] >= 3).all()
-    # The fitted one does, and wastes far fewer.
-    fitted = Screened(lame_surrogate)(target_of(lame, PRIOR, rho, 2), BUDGET, SEED).figures
-    blind = Screened(guess)(target_of(lame, PRIOR, rho, 2), BUDGET, SEED).figures
-    assert fitted.low_rank_share < 0.5 * blind.low_rank_share
+
+
+def test_a_fitted_surrogate_finds_fewer_rows_of_low_rank(lame: Generator, lame_surrogate: Surrogate) -> None:
+    target = target_of(lame, PRIOR, 1e-9, 2)
+    fitted, blind = (Screened(guess)(target, BUDGET, SEED).figures for guess in (lame_surrogate, noise(lame, 3)))
+    assert fitted.low_rank_share < 0.6 * blind.low_rank_share
 
 
 def test_rows_that_are_not_finite_have_no_weight(net: Generator, learned: Surrogate) -> None:
