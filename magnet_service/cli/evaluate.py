@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from magnet_client.words import ManifoldWord
+from magnet_client.words import ManifoldWord, MethodWord
 from magnet_service.cli.conditions import read_condition
 from magnet_service.cli.connection import settings
 from magnet_service.cli.failures import needs_server_parts
@@ -64,6 +64,9 @@ def evaluate(
     top_k: Annotated[
         int, typer.Option(help="k of v_k, the same at every rho; 0: AUTO's at the ends.", rich_help_panel=_GRID)
     ] = 0,
+    method: Annotated[
+        MethodWord, typer.Option(help="How draws at rho other than 0 come about.", rich_help_panel=_GRID)
+    ] = "resample",
     manifold: Annotated[ManifoldWord, typer.Option(help="Where volumes are taken.", rich_help_panel=_GRID)] = "output",
     condition: Annotated[
         str | None,
@@ -97,6 +100,7 @@ def evaluate(
         from magnet_service import evaluation
         from magnet_service.generator import Manifold
         from magnet_service.registry import Registry
+        from magnet_service.sampling import Method
     except ModuleNotFoundError as error:
         raise needs_server_parts(error) from error
     given = {"rhos": _numbers(rho, "rho"), "psis": _numbers(psi, "psi"), "keeps": _numbers(keep, "keep")}
@@ -109,6 +113,7 @@ def evaluate(
         neighbours=neighbours,
         bank_rows=bank_rows,
         condition=None if condition is None else _condition(condition),
+        method=Method(method.upper()),
     )
     here = settings(repositories=repository or None, store=store)
     registry = Registry(
@@ -150,10 +155,24 @@ def evaluate(
 
 
 def _print(found: Evaluation) -> None:
-    columns = ("", "ESS>", "k-hat>", "result", "tv>", "precision>", "recall>", "Frechet>", "p(top)>", "log |J|>")
+    methods = found.method != "RESAMPLE"
+    columns = (
+        "",
+        *(["method"] if methods else []),
+        "ESS>",
+        "k-hat>",
+        "result",
+        "tv>",
+        "precision>",
+        "recall>",
+        "Frechet>",
+        "p(top)>",
+        "log |J|>",
+    )
     rows = (
         (
             row.setting.name,
+            *([row.method or "-"] if methods else []),
             number(row.ess, 0),
             number(row.khat),
             row.result,

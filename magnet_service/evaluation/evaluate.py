@@ -38,6 +38,7 @@ class Evaluation:
         bank_id, bank_revision, bank_law: the prior's bank, its first rows used, and their law.
         top_k, top_k_reason: k at every rho, and why, where it was not given.
         manifold: where volumes and norms are measured.
+        method: how draws at rho other than 0 were asked for; of AUTO each row says which it took.
         seed, count, neighbours: as asked.
         classifier_digest: sha256 of the classifier.
         features: name of the classifier's value that is the features, and how many numbers it has.
@@ -59,6 +60,7 @@ class Evaluation:
     top_k: int
     top_k_reason: str
     manifold: str
+    method: str
     seed: int
     count: int
     neighbours: int
@@ -162,6 +164,7 @@ def evaluate(
                 khat=drawn.diagnostics.khat,
                 result=drawn.result,
                 log_norms=drawn.log_norms,
+                method=drawn.method,
             )
         )
         shown[setting.name] = drawn.images[:SHOWN]
@@ -182,6 +185,7 @@ def _evaluation(ground: Ground, judge: ImageClassifier, against: _Compared, rows
         top_k=ground.top_k,
         top_k_reason=ground.top_k_reason,
         manifold=str(request.manifold),
+        method=str(request.method),
         seed=request.seed,
         count=request.count,
         neighbours=request.neighbours,

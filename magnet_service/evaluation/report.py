@@ -6,7 +6,6 @@ import base64
 import math
 import os
 import tempfile
-from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
@@ -15,8 +14,7 @@ from magnet_service.evaluation.fronts import DENSITY
 from magnet_service.evaluation.intervals import Interval
 from magnet_service.evaluation.pictures import balance_plot, contact_sheet, pareto_plot, share_plot
 from magnet_service.evaluation.request import Family
-from magnet_service.evaluation.row import Row
-from magnet_service.sampling import Result
+from magnet_service.sampling import Method, Result
 
 __all__ = ["report", "write_report"]
 
@@ -67,7 +65,7 @@ def report(evaluated: Evaluated) -> str:
         f"<h1>{escape(found.generator)}: does polarity help?</h1>",
         _section("What came out", "".join(f"<p>{escape(sentence)}</p>" for sentence in found.verdict)),
         _section("How it was measured", _facts(found)),
-        _section("Figures", _legend() + _table(found.rows)),
+        _section("Figures", _legend(found) + _table(found)),
         _section("Precision against recall", _picture(pareto_plot(found.rows), "precision against recall")),
         _section("Density against coverage", _picture(pareto_plot(found.rows, DENSITY), "density against coverage")),
         _section("Balance", _picture(balance_plot(found.rows), "total variation against mean top probability")),
@@ -120,6 +118,7 @@ def _facts(found: Evaluation) -> str:
         ("bank", f"{found.bank_id}, first {found.bank_revision:,} rows of {found.bank_law}"),
         ("k", f"{found.top_k} at every rho{f': {found.top_k_reason}' if found.top_k_reason else ''}"),
         ("manifold", found.manifold),
+        ("method", "" if found.method == Method.RESAMPLE else f"{found.method} at every rho but 0"),
         ("draws", f"{found.count:,} at each point, seed {found.seed}"),
         ("compared with", found.reference),
         (
@@ -133,11 +132,17 @@ def _facts(found: Evaluation) -> str:
     return "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts if text) + "</dl>"
 
 
-def _legend() -> str:
+def _legend(found: Evaluation) -> str:
+    drawn = "resampled rows of the bank: ESS is of the bank, distinct of the draws"
+    if found.method != Method.RESAMPLE:
+        drawn = (
+            "resampled rows of the bank, or where the method is SCREENED or SCREENED_CHAIN latents that a surrogate "
+            "found and exact volumes correct: ESS is of these rows or latents, distinct of the draws"
+        )
     return (
         "<p>rho: latents weighted by v_k^rho, rho 0 as trained. psi: the prior shrunk, at rho 0. norm: the share of "
-        "latents kept, those of the smallest Jacobian norm (arXiv 2006.04596). Draws at rho other than 0 are resampled "
-        "rows of the bank: ESS is of the bank, distinct of the draws, and draws that repeat lower recall.</p><p>Behind "
+        "latents kept, those of the smallest Jacobian norm (arXiv 2006.04596). Draws at rho other than 0 are "
+        f"{drawn}, and draws that repeat lower recall.</p><p>Behind "
         "each figure its 95 % interval: a bootstrap over distinct latents for shares, TV, KL, top probability and "
         "norm, a jackknife over them for the others, the reference taken as fixed. TV, KL and the Frechet distance of "
         "few draws are too large on average. Rows marked LOW_ESS have fewer effective draws than draws, or weights "
@@ -146,15 +151,20 @@ def _legend() -> str:
     )
 
 
-def _table(rows: Iterable[Row]) -> str:
-    names = ("", "ESS", "k-hat", "distinct", "result", *(name for _, name, _ in _COLUMNS))
+def _table(found: Evaluation) -> str:
+    methods = found.method != Method.RESAMPLE
+    names = ("", *(["method"] if methods else []), "ESS", "k-hat", "distinct", "result")
+    names = (*names, *(name for _, name, _ in _COLUMNS))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = []
-    for row in rows:
+    for row in found.rows:
         base = row.setting.family is Family.POLARITY and row.setting.value == 0.0
         marks = " ".join([*(["base"] if base else []), *([] if row.result is Result.OK else [str(row.result)])])
         khat = "-" if row.khat is None else f"{row.khat:.2f}"
-        cells = [f"<td>{escape(row.setting.name)}</td><td>{row.ess:,.0f}</td><td>{khat}</td><td>{row.distinct:,}</td>"]
+        cells = [f"<td>{escape(row.setting.name)}</td>"]
+        if methods:
+            cells.append(f'<td class="text">{"-" if row.method is None else escape(str(row.method))}</td>')
+        cells.append(f"<td>{row.ess:,.0f}</td><td>{khat}</td><td>{row.distinct:,}</td>")
         cells.append(f'<td class="text">{escape(str(row.result))}</td>')
         cells.extend(f"<td>{_cell(getattr(row, field), digits)}</td>" for field, _, digits in _COLUMNS)
         body.append(f'<tr class="{marks}">{"".join(cells)}</tr>')

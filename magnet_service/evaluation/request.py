@@ -10,6 +10,8 @@ from magnet_service.errors import InvalidInput
 from magnet_service.generator import Manifold
 from magnet_service.generator.condition import Condition
 from magnet_service.sampling.counter import check_seed
+from magnet_service.sampling.method import Method
+from magnet_service.sampling.screening.fitting import LEAST_ROWS
 
 __all__ = ["EvaluationRequest", "Family", "Setting"]
 
@@ -69,6 +71,7 @@ class EvaluationRequest:
         bank_rows: rows of the prior's bank to use, built where they are missing; None for all of a bank at hand, and
             20,480 where there is none.
         condition: of a conditional generator.
+        method: how draws at rho other than 0 come about; psi and norm are drawn as ever.
 
     Raises:
         InvalidInput: with the attribute at fault as its field.
@@ -84,6 +87,7 @@ class EvaluationRequest:
     neighbours: int = 5
     bank_rows: int | None = None
     condition: Condition | None = None
+    method: Method = Method.RESAMPLE
 
     def __post_init__(self) -> None:
         """Refuses what can never be answered."""
@@ -100,6 +104,14 @@ class EvaluationRequest:
             raise InvalidInput(f"neighbours is {self.neighbours}: write 1 or more", field="neighbours")
         if self.bank_rows is not None and self.bank_rows < LEAST_BANK:
             raise InvalidInput(f"bank_rows is {self.bank_rows}: write {LEAST_BANK} or more", field="bank_rows")
+        if self.method is Method.DIRECT:
+            raise InvalidInput("method DIRECT draws at rho 0 alone: write RESAMPLE or another method", field="method")
+        if self.method.screens and self.bank_rows is not None and self.bank_rows < LEAST_ROWS:
+            raise InvalidInput(
+                f"bank_rows is {self.bank_rows}: write {LEAST_ROWS:,} or more, on which the surrogate of method "
+                f"{self.method} is fitted, or method RESAMPLE",
+                field="bank_rows",
+            )
         check_seed(self.seed)
 
     @property

@@ -14,7 +14,7 @@ from magnet_service.evaluation.intervals import Interval, bootstrap_weights, jac
 from magnet_service.evaluation.neighbours import Neighbourhoods, compare
 from magnet_service.evaluation.request import Setting
 from magnet_service.evaluation.shares import class_shares, kl_to_uniform, total_variation
-from magnet_service.sampling import Result
+from magnet_service.sampling import Method, Result
 
 __all__ = ["Reference", "Row", "row_of"]
 
@@ -52,6 +52,7 @@ class Row:
         frechet: Frechet distance in the classifier's features.
         top_probability: mean of the classifier's top probability.
         log_norm: mean of log ||J||_F, nats; None for real images.
+        method: how the draws came about; None for real images and for rows of the bank that a truncation kept.
     """
 
     setting: Setting
@@ -69,6 +70,7 @@ class Row:
     frechet: Interval
     top_probability: Interval
     log_norm: Interval | None
+    method: Method | None = None
 
 
 def row_of(
@@ -84,6 +86,7 @@ def row_of(
     khat: float | None = None,
     result: Result = Result.OK,
     log_norms: Float[np.ndarray, " rows"] | None = None,
+    method: Method | None = None,
 ) -> Row:
     """Computes the figures of some draws.
 
@@ -97,6 +100,7 @@ def row_of(
         seed: of bootstrap and jackknife.
         ess, khat, result: of the draws.
         log_norms: log ||J||_F at each draw; None for real images.
+        method: as the row has it.
 
     Returns:
         The row.
@@ -153,5 +157,6 @@ def row_of(
         kl=percentiles(float(kl_to_uniform(shares)), kl_to_uniform(sampled)),
         top_probability=mean(judged.top_probability),
         log_norm=norm,
+        method=method,
         **jackknife(against, distinct, GROUPS, seed),
     )

@@ -70,6 +70,7 @@ class Drawn:
         log_norms: log ||J||_F there, nats.
         diagnostics: what the draws are worth.
         result: the verdict on that.
+        method: how they came about; None for rows of the bank that a truncation kept.
     """
 
     setting: Setting
@@ -78,6 +79,7 @@ class Drawn:
     log_norms: Float64[np.ndarray, " rows"]
     diagnostics: Diagnostics
     result: Result
+    method: Method | None
 
 
 def prepared(
@@ -126,9 +128,9 @@ def draw(ground: Ground, setting: Setting) -> Drawn:
         setting: polarity, psi or norm truncation.
 
     Returns:
-        The draws: at rho 0 and at every psi fresh ones of the base; at other rhos resampled rows of the bank, which may
-        repeat; of the norm truncation rows of the bank kept, without repetition while there are enough, and otherwise
-        all of them and again.
+        The draws: at rho 0 and at every psi fresh ones of the base; at other rhos by the method asked for, rows of the
+        bank or screened latents, which may repeat; of the norm truncation rows of the bank kept, without repetition
+        while there are enough, and otherwise all of them and again.
 
     Raises:
         As `Registry.plan` and `page`.
@@ -140,7 +142,8 @@ def draw(ground: Ground, setting: Setting) -> Drawn:
         return _truncated_by_norm(ground, setting)
     rho = setting.value if setting.family is Family.POLARITY else 0.0
     psi = setting.value if setting.family is Family.PSI else None
-    stored = {} if rho == 0.0 else {"bank_id": ground.bank.id, "bank_revision": ground.revision}
+    of_bank = {"bank_id": ground.bank.id, "bank_revision": ground.revision, "method": ground.request.method}
+    stored = {} if rho == 0.0 else of_bank
     asked = _sample(ground.request, ground.held, rho=rho, top_k=ground.top_k, truncation_psi=psi, **stored)
     return _drawn(ground, setting, asked)
 
@@ -188,7 +191,7 @@ def _drawn(ground: Ground, setting: Setting, asked: SampleRequest) -> Drawn:
         log_norms = ground.log_norms[np.concatenate(rows)]
     else:
         log_norms = _measured(ground, latents)
-    return Drawn(setting, images, latents, log_norms, plan.draw.diagnostics, plan.draw.result)
+    return Drawn(setting, images, latents, log_norms, plan.draw.diagnostics, plan.draw.result, resolved.method)
 
 
 def _truncated_by_norm(ground: Ground, setting: Setting) -> Drawn:
@@ -213,6 +216,7 @@ def _truncated_by_norm(ground: Ground, setting: Setting) -> Drawn:
         log_norms=ground.log_norms[rows],
         diagnostics=figures,
         result=judge(figures, needed_ess(0, request.count)),
+        method=None,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from magnet_service.cli.terminal import STDOUT
 from magnet_service.config import BUNDLED
 from magnet_service.errors import InvalidInput, Refused
 from magnet_service.evaluation import Evaluated, EvaluationRequest, Family, Setting, evaluate, report, write_report
@@ -20,12 +21,17 @@ from magnet_service.evaluation.norms import log_norms_of_values
 from magnet_service.evaluation.sweep import draw, draw_as_trained, prepared
 from magnet_service.generator import Manifold
 from magnet_service.registry import Registry, Wanted
-from magnet_service.sampling import Result
+from magnet_service.sampling import Method, Result, SampleRequest
 from tests.cli.conftest import Magnet
 from tests.evaluation.conftest import exported, network
 
 FASHION_CLASSIFIER = Path(__file__).resolve().parents[2] / "examples" / "demo" / "classifier" / "classifier.pt2"
 SMALL = EvaluationRequest(rhos=(-1.0,), psis=(0.7,), keeps=(0.2, 0.7), count=100, bank_rows=256, neighbours=3)
+
+
+SCREENED = EvaluationRequest(
+    rhos=(3.0,), psis=(0.5,), keeps=(0.5,), count=100, bank_rows=2048, top_k=2, method=Method.SCREENED
+)
 
 
 class Balanced(HTMLParser):
@@ -185,6 +191,74 @@ def test_norms_of_fresh_draws_and_of_the_bank_are_of_the_latents_drawn(registry:
     assert request.settings[1] == Setting(Family.POLARITY, 0.5)
 
 
+@pytest.fixture(scope="module")
+def screened(
+    repository: Path, classifier: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Registry, Evaluated]:
+    registry = Registry([repository], tmp_path_factory.mktemp("screened"), threads=1)
+    return registry, evaluate(registry, "grey", SCREENED, classifier)
+
+
+def test_polarity_is_drawn_by_the_method_asked_for_and_truncation_as_ever(
+    screened: tuple[Registry, Evaluated], classifier: Path
+) -> None:
+    registry, evaluated = screened
+    found = evaluated.evaluation
+    methods = {row.setting.name: row.method for row in found.rows}
+    assert methods == {
+        "rho 0": Method.DIRECT,
+        "rho 3": Method.SCREENED,
+        "psi 0.5": Method.DIRECT,
+        "norm 0.5": None,
+    }
+    assert found.method == "SCREENED"
+    again = evaluate(registry, "grey", SCREENED, classifier)
+    assert again.evaluation.rows == found.rows
+    resampled = evaluate(registry, "grey", dataclasses.replace(SCREENED, method=Method.RESAMPLE), classifier)
+    others = {row.setting.name: row for row in resampled.evaluation.rows}
+    for row in found.rows:
+        assert (row == others[row.setting.name]) == (row.setting.name != "rho 3")
+    assert others["rho 3"].method is Method.RESAMPLE
+
+
+def test_screened_draws_are_those_of_the_method_and_their_norms_those_of_their_latents(
+    screened: tuple[Registry, Evaluated],
+) -> None:
+    registry, _ = screened
+    ground = prepared(registry, "grey", SCREENED)
+    drawn = draw(ground, Setting(Family.POLARITY, 3.0))
+    assert drawn.method is Method.SCREENED
+    request = SampleRequest(
+        count=SCREENED.count, seed=SCREENED.seed, rho=3.0, top_k=2, method=Method.SCREENED, bank_id=ground.bank.id
+    )
+    np.testing.assert_array_equal(drawn.latents, registry.plan("grey", request).draw.latents(0, SCREENED.count))
+    bank = {row.tobytes() for row in ground.rows.latents_at(np.arange(ground.revision))}
+    assert not bank & {row.tobytes() for row in drawn.latents}
+    measured, _, _ = registry.volumes(
+        ground.held, drawn.latents, manifold=Manifold.OUTPUT, precision=registry.engine().precision, top_k=0
+    )
+    expected = log_norms_of_values(measured.log_singular_values.numpy())
+    np.testing.assert_allclose(drawn.log_norms, expected, atol=1e-4)
+
+
+def test_a_report_names_the_method_where_it_is_not_resample(
+    screened: tuple[Registry, Evaluated], evaluated: Evaluated
+) -> None:
+    text = report(screened[1])
+    _, words = read(text)
+    assert "SCREENED at every rho but 0" in words
+    assert "a surrogate found" in words
+    assert re.search('<td>rho 3</td><td class="text">SCREENED</td>', text)
+    assert re.search('<td>rho 0</td><td class="text">DIRECT</td>', text)
+    assert re.search('<td>norm 0.5</td><td class="text">-</td>', text)
+    table = text.partition('<div class="wide"><table>')[2].partition("</table>")[0]
+    cells = {len(re.findall("<t[dh][ >]", row)) for row in table.split("</tr>") if "<tr" in row}
+    assert cells == {15}
+    _, plain = read(report(evaluated))
+    for word in ("SCREENED", "RESAMPLE", "surrogate"):
+        assert word not in plain
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
@@ -198,6 +272,9 @@ def test_norms_of_fresh_draws_and_of_the_bank_are_of_the_latents_drawn(registry:
         ({"neighbours": 0}, "neighbours"),
         ({"bank_rows": 1}, "bank_rows"),
         ({"seed": -1}, "seed"),
+        ({"method": Method.DIRECT}, "method"),
+        ({"method": Method.SCREENED, "bank_rows": 1999}, "bank_rows"),
+        ({"method": Method.SCREENED_CHAIN, "bank_rows": 1999}, "bank_rows"),
     ],
 )
 def test_requests_that_cannot_be(changed: dict[str, object], field: str) -> None:
@@ -245,6 +322,27 @@ def test_the_command_prints_a_table_and_a_verdict_or_the_same_json_every_time(
     assert first["bank_revision"] == 128
     assert first == again
     assert first["rows"] != other["rows"]
+    assert "method" not in printed
+    assert {row["method"] for row in first["rows"]} == {"DIRECT", "RESAMPLE"}
+
+
+def test_the_command_draws_by_a_method_and_names_it(
+    magnet: Magnet, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(STDOUT, "width", 100)  # rich reads COLUMNS only when it is imported
+    known = ["evaluate", "grey", "--classifier", classifier, "--count", 100, "--top-k", 2, "--keep", "none"]
+    known += ["--psi", "none", "--rho", "3", "--bank-rows", 2048, "--out", tmp_path / "out"]
+    printed = magnet.done(*known, "--method", "screened")
+    lines = [line.split() for line in printed.splitlines() if line.startswith("rho")]
+    assert [line[:3] for line in lines] == [["rho", "0", "DIRECT"], ["rho", "3", "SCREENED"]]
+    found = magnet.json(*known, "--method", "auto")
+    assert found["method"] == "AUTO"
+    trained, polar = (row["method"] for row in found["rows"])
+    assert trained == "DIRECT"
+    assert polar in ("RESAMPLE", "SCREENED", "SCREENED_CHAIN")
+    few = magnet.error(2, *known, "--method", "screened", "--bank-rows", 100)
+    assert "2,000 or more" in few
+    assert magnet(*known, "--method", "direct").exit_code == 2
 
 
 def test_misuse_is_one_line(magnet: Magnet, classifier: Path, tmp_path: Path) -> None:
