@@ -156,5 +156,5 @@ def test_fashion_is_guessed_within_a_nat() -> None:
 def test_a_public_generator_is_guessed_within_a_nat() -> None:
     parts = (nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 784), nn.Tanh())
     module = nn.Sequential(*parts)
-    module.load_state_dict(torch.load(SHARED / "mnist_mlp_gan.pth", weights_only=True))
+    module.load_state_dict(torch.load(SHARED / "mnist_mlp_gan.pth", weights_only=True, map_location="cpu"))
     assert_within_a_nat(Generator.from_module(module, 64), Normal(64))

@@ -30,7 +30,7 @@ FAR = (-20.0, -5.0, 5.0, 20.0)
 RESAMPLE, SCREENED, CHAIN = Method.RESAMPLE, Method.SCREENED, Method.SCREENED_CHAIN
 METHODS = (RESAMPLE, SCREENED, CHAIN)
 RUNS = 40
-ANSWERS = 4000
+ANSWERS = 20_000
 # One alpha for this file, shared by all its tests (Bonferroni).
 EACH = 0.001 / (3 * (len(RHOS) + len(FAR)) + 3 * len(RHOS) + 2)
 POWER = 8.0
