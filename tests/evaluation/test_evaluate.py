@@ -326,6 +326,7 @@ def test_the_command_prints_a_table_and_a_verdict_or_the_same_json_every_time(
     assert {row["method"] for row in first["rows"]} == {"DIRECT", "RESAMPLE"}
 
 
+@pytest.mark.long
 def test_the_command_draws_by_a_method_and_names_it(
     magnet: Magnet, classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

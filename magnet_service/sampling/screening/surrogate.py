@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -147,9 +148,12 @@ class Surrogate:
                 held = standardised(features(placed, tile, manifold).float()[:, kept], centre, scale)
                 return torch.stack([guessed(member, held) for member in members]).double().mean(0).cpu()
 
-        cut = tiles(rows, FEATURE_TILE_ROWS)
-        with engine.activated(alone=True), pool(engine.threads if rows.device.type == "cpu" else 1) as at_work:
-            guesses = list(at_work.map(score, cut))
+        cut = list(tiles(rows, FEATURE_TILE_ROWS))
+        workers = min(engine.threads, len(cut)) if rows.device.type == "cpu" else 1
+        with engine.activated(alone=True), ExitStack() as stack:
+            # A thread for one tile costs as much as the tile of a small network.
+            each = stack.enter_context(pool(workers)).map(score, cut) if workers > 1 else map(score, cut)
+            guesses = list(each)
         joined = torch.cat(guesses)[: len(rows)].numpy().copy() if guesses else np.empty((0, 2 * self.columns))
         volumes = joined[:, : self.columns] * self.log_scale + self.log_centre
         return Scores(volumes, -np.logaddexp(0.0, -joined[:, self.columns :]))

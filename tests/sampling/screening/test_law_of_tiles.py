@@ -37,7 +37,7 @@ POWER = 8.0
 """Standard errors between the means of log v at rho and at 1.05 rho that a power test is given evaluations for."""
 
 CHAINS = {True: Budget(256, 8192), False: Budget(1024, 32_768)}
-QUICK = {(RESAMPLE, -2.0), (SCREENED, -2.0), (CHAIN, 1.0)}
+QUICK = {(SCREENED, -2.0), (CHAIN, 1.0)}  # of resampling see tests/sampling/test_tile_law.py
 # Chains take minutes at 2, and at a half the shift of the means is a sixteenth of that.
 POWERS = [(method, rho) for method in METHODS for rho in RHOS if method is not CHAIN or abs(rho) == 2.0]
 LOGS = [tile.log_volume for tile in rings_tiles()] if FOLDER.is_dir() else []
